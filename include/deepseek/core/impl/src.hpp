@@ -1,0 +1,8 @@
+// The bodies of layer 0.
+#pragma once
+#include <deepseek/core/impl/cancel.ipp>
+#include <deepseek/core/impl/credential.ipp>
+#include <deepseek/core/impl/error.ipp>
+#include <deepseek/core/impl/platform.ipp>
+#include <deepseek/core/impl/reactor.ipp>
+#include <deepseek/core/impl/secret.ipp>

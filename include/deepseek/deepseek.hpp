@@ -1,0 +1,23 @@
+// Everything a C++17 program needs. Not here: coro.hpp (C++20), src.hpp, interop/, testing/.
+#pragma once
+#include <deepseek/client.hpp>
+#include <deepseek/conversation.hpp>
+#include <deepseek/error.hpp>
+#include <deepseek/http/curl.hpp>
+#include <deepseek/http/engine.hpp>
+#include <deepseek/http/fake.hpp>
+#include <deepseek/model/balance.hpp>
+#include <deepseek/model/chat.hpp>
+#include <deepseek/model/completion.hpp>
+#include <deepseek/model/lint.hpp>
+#include <deepseek/model/models.hpp>
+#include <deepseek/options.hpp>
+#include <deepseek/policy/pipeline.hpp>
+#include <deepseek/queue.hpp>
+#include <deepseek/result.hpp>
+#include <deepseek/schema.hpp>
+#include <deepseek/stream.hpp>
+#include <deepseek/tools.hpp>
+#include <deepseek/transport/http.hpp>
+#include <deepseek/transport/replay.hpp>
+#include <deepseek/version.hpp>

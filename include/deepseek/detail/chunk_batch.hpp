@@ -1,0 +1,58 @@
+// ChunkBatch: owned copies of chunks, without an allocation per chunk. Private.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <deepseek/model/chat.hpp>
+
+DEEPSEEK_BEGIN_NAMESPACE
+namespace detail {
+
+/// Copies of chunks in the order they came, in buffers that are reused from batch to batch. A reader and
+/// a writer swap two of them under a lock and so share nothing. Not thread-safe.
+class ChunkBatch {
+ public:
+  void append(const ChatChunk& chunk);
+  /// The next chunk, or null. Valid until the next call of any member.
+  const ChatChunk* next();
+  bool empty() const noexcept { return position_ == records_.size(); }
+  /// Bytes of chunks held.
+  std::uint64_t bytes() const noexcept { return bytes_.size(); }
+  void clear();
+  void swap(ChunkBatch& other) noexcept;
+
+ private:
+  struct Span {
+    std::uint32_t offset = 0;
+    std::uint32_t size = 0;
+  };
+  struct Record {
+    Span raw, content, reasoning_content, finish_reason, id, model, system_fingerprint, role, title, logprobs;
+    std::uint32_t first_call = 0;
+    std::uint32_t call_count = 0;
+    std::uint32_t usage = 0;  // 1 + index into usages_; 0: none
+    std::int32_t choice = 0;
+    std::int64_t created = 0;
+  };
+  struct CallRecord {
+    int index = 0;
+    Span id, name, arguments;
+  };
+
+  Span keep(std::string_view text);
+  /// Text that usually lies in `raw` (nothing is copied then) or repeats the record before.
+  Span keep(std::string_view text, std::string_view raw, const Span& raw_span, const Span& before);
+  std::string_view view(const Span& span) const noexcept { return std::string_view(bytes_).substr(span.offset, span.size); }
+
+  std::string bytes_;
+  std::vector<Record> records_;
+  std::vector<CallRecord> calls_;
+  std::vector<Usage> usages_;
+  std::size_t position_ = 0;
+  std::vector<ToolCallDelta> deltas_;  // of the chunk handed out
+  ChatChunk current_;
+};
+
+}  // namespace detail
+DEEPSEEK_END_NAMESPACE

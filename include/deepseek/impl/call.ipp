@@ -1,0 +1,318 @@
+#pragma once
+#include <deepseek/detail/call.hpp>
+
+#include <deepseek/model/lint.hpp>
+#include <deepseek/transport/detail/url.hpp>
+
+#include <algorithm>
+#include <utility>
+
+DEEPSEEK_BEGIN_NAMESPACE
+namespace detail {
+
+DEEPSEEK_DECL Error forked_error() {
+  return Error(ErrorCode::forked, "the client was made before fork() and belongs to the parent process",
+               "create a new client in the child");
+}
+
+// --- core --------------------------------------------------------------------------------------------
+
+DEEPSEEK_DECL bool speaks_deepseek(const Endpoint& endpoint) {
+  const auto base = parse_base_url(endpoint.base_url);
+  return base && is_deepseek(*base, endpoint.deepseek);
+}
+
+DEEPSEEK_DECL std::vector<std::shared_ptr<Policy>> all_policies(const ClientOptions& options) {
+  auto policies = make_base_policies(options.endpoints);
+  policies.insert(policies.end(), options.policies.begin(), options.policies.end());
+  return policies;
+}
+
+DEEPSEEK_DECL ClientCore::ClientCore(ClientOptions options, std::shared_ptr<Reactor> reactor, std::shared_ptr<Transport> transport)
+    : options_(std::move(options)),
+      reactor_(std::move(reactor)),
+      pipeline_(std::make_unique<Pipeline>(all_policies(options_), std::move(transport), *reactor_)),
+      deepseek_(speaks_deepseek(options_.endpoints.front())),
+      fork_generation_(fork_generation()) {
+  options_.transport.reset();  // the pipeline's now: it must go before the loop
+  options_.http_engine.reset();
+}
+
+DEEPSEEK_DECL ClientCore::~ClientCore() {
+  if (forked()) {
+    // libcurl's handles, the descriptors and perhaps a locked mutex are the parent's. Leaked on purpose.
+    pipeline_.release();
+    new std::shared_ptr<Reactor>(std::move(reactor_));
+    return;
+  }
+  if (reactor_->on_loop()) {
+    // Perhaps deep inside a callback of the transport: take it down from the loop's own level, later.
+    reactor_->post([pipeline = std::shared_ptr<Pipeline>(std::move(pipeline_))] {});
+    reactor_->stop();
+    return;
+  }
+  reactor_->stop();
+  pipeline_.reset();
+}
+
+DEEPSEEK_DECL void ClientCore::add(LiveCall& call) {
+  call.next_ = first_;
+  if (first_) first_->previous_ = &call;
+  first_ = &call;
+}
+
+DEEPSEEK_DECL void ClientCore::remove(LiveCall& call) {
+  if (call.previous_) call.previous_->next_ = call.next_;
+  else if (first_ == &call) first_ = call.next_;
+  if (call.next_) call.next_->previous_ = call.previous_;
+  call.previous_ = call.next_ = nullptr;
+  if (!first_ && idle_waiter_) reactor_->signal(*std::exchange(idle_waiter_, nullptr));
+}
+
+DEEPSEEK_DECL void ClientCore::cancel_all() {
+  // Aborting runs user code, which may end or start other calls: walk over a copy.
+  std::vector<std::shared_ptr<CallControl>> calls;
+  for (LiveCall* call = first_; call; call = call->next_) calls.push_back(call->shared_from_this());
+  for (const auto& call : calls)
+    static_cast<LiveCall&>(*call).abort(Error(ErrorCode::cancelled, "the client was destroyed"));
+}
+
+DEEPSEEK_DECL void ClientCore::signal_when_idle(Waiter& waiter) {
+  if (first_) idle_waiter_ = &waiter;
+  else reactor_->signal(waiter);
+}
+
+DEEPSEEK_DECL ClientLife::~ClientLife() {
+  if (core_->forked()) return;
+  Reactor& reactor = core_->reactor();
+  const Executor* executor = core_->options().executor.get();
+  if (reactor.on_loop() || (executor && executor->running_here())) {
+    reactor.post([core = core_] { core->cancel_all(); });
+    return;
+  }
+  Waiter waiter;
+  reactor.post_before_wait([this, &waiter] {
+    core_->cancel_all();
+    core_->signal_when_idle(waiter);
+  });
+  reactor.wait(waiter);
+}
+
+// --- control -----------------------------------------------------------------------------------------
+
+DEEPSEEK_DECL void CallControl::cancel() noexcept {
+  if (finished() || fork_generation() != fork_generation_ || cancel_requested_.exchange(true)) return;
+  const auto reactor = reactor_.lock();
+  if (!reactor) return;
+  reactor->post([self = shared_from_this()] { self->abort(Error(ErrorCode::cancelled, "cancelled by the caller")); });
+}
+
+// --- live call ---------------------------------------------------------------------------------------
+
+DEEPSEEK_DECL LiveCall::LiveCall(std::shared_ptr<ClientCore> core, CallPtr call, bool hosted)
+    : core_(std::move(core)), call_(std::move(call)), hosted_(hosted) {
+  set_reactor(core_->shared_reactor());
+}
+
+DEEPSEEK_DECL void LiveCall::launch(const CancelToken& token, bool wait_follows) {
+  Reactor& reactor = core_->reactor();
+  if (hosted_) reactor.begin_hosted();
+  token_ = token;
+  call_->started = reactor.clock().steady_now();
+  auto start = [self = shared_from_this(), this] { begin(); };
+  if (wait_follows) reactor.post_before_wait(std::move(start));
+  else reactor.post(std::move(start));
+}
+
+DEEPSEEK_DECL void LiveCall::begin() {
+  if (!core_) return;  // cancelled before it began
+  core_->add(*this);
+  // On the loop, not in launch(): a token cancelled meanwhile would race with the registration.
+  if (token_.can_be_cancelled()) {
+    std::weak_ptr<CallControl> weak = weak_from_this();
+    registration_ = token_.on_cancel([weak] {
+      if (const auto self = weak.lock()) self->cancel();
+    });
+  }
+  if (refusal_) return on_end(std::move(refusal_));
+  if (cancel_requested_.load()) return abort(Error(ErrorCode::cancelled, "cancelled by the caller"));
+  const auto self = std::static_pointer_cast<LiveCall>(shared_from_this());
+  core_->pipeline().start(call_, self);
+}
+
+DEEPSEEK_DECL void LiveCall::abort(Error reason) {
+  if (ended_ || !core_) return;
+  // The holder may be gone from its own callback while it runs, so run a copy.
+  if (const auto on_abort = call_->on_abort) return on_abort(std::move(reason));
+  on_end(std::move(reason));
+}
+
+DEEPSEEK_DECL void LiveCall::on_frame(const Frame& frame) {
+  if (ended_) return;
+  if (frame.kind == FrameKind::token && call_->facts.first_token.count() == 0)
+    call_->facts.first_token = std::max(std::chrono::microseconds(1), std::chrono::duration_cast<std::chrono::microseconds>(
+                                            core_->reactor().now() - call_->started));
+  if (frame.kind == FrameKind::token || frame.kind == FrameKind::data) deliver_frame();
+}
+
+DEEPSEEK_DECL void LiveCall::on_end(std::optional<Error> error) {
+  if (std::exchange(ended_, true)) return;
+  const auto keep = shared_from_this();
+  CallFacts& facts = call_->facts;
+  facts.total = std::chrono::duration_cast<std::chrono::microseconds>(core_->reactor().clock().steady_now() - call_->started);
+  call_->on_abort = nullptr;
+  if (error) {
+    error = error->with([&](ErrorDetails& details) {
+      details.attempts = facts.attempts;
+      if (details.http_status == 0) details.http_status = facts.http_status;
+      if (details.trace_id.empty()) details.trace_id = facts.trace_id;
+      if (!details.retry_after) details.retry_after = facts.retry_after;
+      describe(details);
+    });
+  }
+  complete(std::move(error));
+}
+
+DEEPSEEK_DECL void LiveCall::pause(bool paused) {
+  if (!ended_) core_->pipeline().transport().pause(*call_, paused);
+}
+
+DEEPSEEK_DECL void LiveCall::finish_with(Task completion) {
+  const auto run = [](Task& task) {
+    try {
+      task();
+    } catch (...) {
+    }
+    task = nullptr;  // the user's captures go before the call is reported as gone
+  };
+  Executor* const executor = core_->options().executor.get();
+  if (!executor) {
+    run(completion);
+    return release();
+  }
+  executor->post([run, completion = std::move(completion), self = shared_from_this(), this]() mutable {
+    run(completion);
+    if (const auto reactor = reactor_.lock()) reactor->post([self, this] { release(); });
+  });
+}
+
+DEEPSEEK_DECL void LiveCall::release() {
+  if (!core_) return;
+  const auto keep = shared_from_this();
+  finished_.store(true, std::memory_order_release);
+  registration_.reset();
+  core_->remove(*this);
+  if (hosted_) core_->reactor().end_hosted();
+  call_.reset();
+  core_.reset();
+}
+
+DEEPSEEK_DECL CallInfo LiveCall::info() const {
+  const CallFacts& facts = call_->facts;
+  CallInfo info;
+  info.attempts = facts.attempts;
+  info.trace_id = facts.trace_id;
+  info.http_status = facts.http_status;
+  info.http_version = facts.http_version;
+  info.reused_connection = facts.http.reused_connection;
+  info.timings = {facts.http.dns, facts.http.connect, facts.http.tls, facts.http.first_byte, facts.first_token, facts.total};
+  return info;
+}
+
+// --- replies -----------------------------------------------------------------------------------------
+
+DEEPSEEK_DECL void ReplyCall::deliver_frame() {
+  if (!call().operation.stream) return;
+  const ChatChunk* chunks = decoder_->chunks();
+  for (std::size_t i = 0, n = decoder_->chunk_count(); i < n; ++i) on_chunk(chunks[i]);
+}
+
+DEEPSEEK_DECL void ReplyCall::describe(ErrorDetails& details) {
+  details.bytes_delivered = call().operation.stream ? decoder_->answer_bytes() : 0;
+  if (decoder_->answer_bytes() == 0 && decoder_->reply().id.empty()) return;
+  fill_info(decoder_->reply());
+  details.partial = std::make_shared<const ChatReply>(std::move(decoder_->reply()));
+}
+
+DEEPSEEK_DECL void ReplyCall::fill_info(ChatReply& reply) const {
+  CallInfo all = info();
+  all.end_mark_missing = reply.info.end_mark_missing;  // the decoder's own findings
+  all.reasoning_only = reply.info.reasoning_only;
+  reply.info = std::move(all);
+}
+
+DEEPSEEK_DECL void ReplyCall::complete(std::optional<Error> error) {
+  if (error) return on_result(*std::move(error));
+  fill_info(decoder_->reply());
+  on_result(std::move(decoder_->reply()));
+}
+
+// --- preparing ---------------------------------------------------------------------------------------
+
+DEEPSEEK_DECL bool same_header(const std::string& a, const std::string& b) noexcept {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  if (a.size() != b.size()) return false;
+  for (std::size_t i = 0; i < a.size(); ++i)
+    if (lower(a[i]) != lower(b[i])) return false;
+  return true;
+}
+
+DEEPSEEK_DECL std::optional<Error> check_timeouts(const Timeouts& t) {
+  for (const auto value : {t.dns, t.connect, t.tls, t.first_byte, t.first_token, t.between_tokens, t.idle, t.total})
+    if (value.count() < 0 || value > std::chrono::hours(24 * 365))
+      return Error(ErrorCode::invalid_argument, "a timeout is negative or longer than a year", "use 0 for none");
+  return std::nullopt;
+}
+
+/// A call with everything but its body.
+DEEPSEEK_DECL Result<CallPtr> make_call(ClientCore& core, const Operation& operation, const CallOptions& options) {
+  if (core.forked()) return forked_error();
+  const Timeouts& timeouts = options.timeouts ? *options.timeouts : core.options().timeouts;
+  if (auto error = check_timeouts(timeouts)) return *error;
+  auto call = std::make_shared<Call>();
+  call->operation = operation;
+  call->timeouts = timeouts;
+  call->limits = core.options().limits;
+  call->headers.reserve(core.options().headers.size() + options.headers.size());
+  call->headers = core.options().headers;
+  for (const HttpHeader& header : options.headers) {
+    for (HttpHeader& known : call->headers)
+      if (same_header(known.name, header.name)) known.name.clear();
+    call->headers.push_back(header);
+  }
+  call->headers.erase(std::remove_if(call->headers.begin(), call->headers.end(),
+                                     [](const HttpHeader& header) { return header.name.empty(); }),
+                      call->headers.end());
+  call->deadline = options.deadline;
+  if (timeouts.total.count() > 0) {
+    const TimePoint total = core.reactor().clock().steady_now() + timeouts.total;
+    call->deadline = call->deadline ? std::min(*call->deadline, total) : total;
+  }
+  return call;
+}
+
+/// The steps that chat and FIM share.
+template <class Request, class Encode>
+Result<Prepared> prepare_with(ClientCore& core, const Request& request, bool stream, const CallOptions& options, Encode&& encode_body) {
+  auto call = make_call(core, operation_of(request, stream), options);
+  if (!call) return std::move(call).error();
+  if (core.options().lint)
+    if (auto error = lint(request, LintContext{core.deepseek()})) return *std::move(error);
+  auto body = encode_body();
+  if (!body) return std::move(body).error();
+  (*call)->body = *std::move(body);
+  auto decoder = make_reply_decoder(stream);
+  (*call)->decoder = decoder;
+  return Prepared{*std::move(call), std::move(decoder)};
+}
+
+DEEPSEEK_DECL Result<Prepared> prepare(ClientCore& core, const ChatRequest& request, bool stream, const CallOptions& options) {
+  return prepare_with(core, request, stream, options, [&] { return encode(request, core.options().model, stream); });
+}
+
+DEEPSEEK_DECL Result<Prepared> prepare(ClientCore& core, const CompletionRequest& request, bool stream, const CallOptions& options) {
+  return prepare_with(core, request, stream, options, [&] { return encode(request, stream); });
+}
+
+}  // namespace detail
+DEEPSEEK_END_NAMESPACE

@@ -1,0 +1,364 @@
+#pragma once
+#include <deepseek/client.hpp>
+
+#include <deepseek/detail/call.hpp>
+#include <deepseek/http/curl.hpp>
+#include <deepseek/transport/detail/url.hpp>
+#include <deepseek/transport/http.hpp>
+
+#include <cstdlib>
+#include <utility>
+
+DEEPSEEK_BEGIN_NAMESPACE
+namespace detail {
+
+// --- waiting face ------------------------------------------------------------------------------------
+
+/// A whole reply for a thread that waits.
+class WaitingCall final : public ReplyCall {
+ public:
+  using ReplyCall::ReplyCall;
+  Result<ChatReply> run(const CancelToken& token) {
+    const auto core_kept = shared_core();  // the loop outlives the wait
+    launch(token, true);
+    core_kept->reactor().wait(waiter_);
+    return *std::move(result_);
+  }
+
+ private:
+  void on_chunk(const ChatChunk&) override {}
+  void on_result(Result<ChatReply> result) override {
+    const auto keep = shared_from_this();
+    const auto core_kept = shared_core();
+    result_ = std::move(result);
+    release();
+    core_kept->reactor().signal(waiter_);
+  }
+  std::optional<Result<ChatReply>> result_;
+  Waiter waiter_;
+};
+
+// --- handler face ------------------------------------------------------------------------------------
+
+/// Runs user code on the I/O thread, or on the given executor with owned copies of the chunks. An
+/// exception of the user's cancels the call; it cannot cross libcurl.
+class HandlerCall final : public ReplyCall {
+ public:
+  HandlerCall(std::shared_ptr<ClientCore> core, CallPtr call, std::shared_ptr<ReplyDecoder> decoder, ChatHandler handler)
+      : ReplyCall(std::move(core), std::move(call), std::move(decoder), true), handler_(std::move(handler)) {}
+
+ private:
+  void on_chunk(const ChatChunk& chunk) override {
+    if (!handler_.on_chunk) return;
+    if (this->core().options().executor) queue_chunk(chunk);
+    else run_chunk(chunk);
+  }
+
+  // The handler is destroyed after its completion, even if the user keeps the CallHandle.
+  void on_result(Result<ChatReply> result) override {
+    finish_with([this, result = std::move(result)]() mutable {
+      const ChatHandler handler = std::exchange(handler_, ChatHandler());
+      if (handler.on_end) handler.on_end(std::move(result));
+    });
+  }
+
+  void run_chunk(const ChatChunk& chunk) noexcept {
+    try {
+      handler_.on_chunk(chunk);
+    } catch (...) {
+      cancel();
+    }
+  }
+
+  void queue_chunk(const ChatChunk& chunk) {
+    bool full = false;
+    bool posted = false;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      incoming_.append(chunk);
+      full = !paused_ && incoming_.bytes() > this->core().options().stream_buffer_bytes;
+      paused_ = paused_ || full;
+      posted = std::exchange(drain_posted_, true);
+    }
+    if (full) pause(true);
+    if (!posted) this->core().options().executor->post([self = shared_from_this(), this] { drain(); });
+  }
+
+  // On the executor. The end is posted after the last drain, and an executor keeps the order.
+  void drain() {
+    bool resume = false;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      draining_.clear();
+      draining_.swap(incoming_);
+      drain_posted_ = false;
+      resume = std::exchange(paused_, false);
+    }
+    const auto reactor = reactor_.lock();
+    if (resume && reactor) reactor->post([self = shared_from_this(), this] { pause(false); });
+    while (const ChatChunk* chunk = draining_.next()) run_chunk(*chunk);
+  }
+
+  ChatHandler handler_;
+  ChunkBatch draining_;  // executor only
+  std::mutex mutex_;
+  ChunkBatch incoming_;        // guarded
+  bool drain_posted_ = false;  // guarded
+  bool paused_ = false;        // guarded
+};
+
+DEEPSEEK_DECL CallHandle start_handler(const std::shared_ptr<ClientCore>& core, Result<Prepared> prepared, ChatHandler handler,
+                                       const CallOptions& options) {
+  if (core->forked()) {
+    // There is no I/O thread in the child; saying nothing would be worse than saying it here.
+    if (handler.on_end) handler.on_end(forked_error());
+    return CallHandle();
+  }
+  const Prepared ready = prepared ? *prepared : Prepared{std::make_shared<Call>(), make_reply_decoder(true)};
+  auto live = std::make_shared<HandlerCall>(core, ready.call, ready.decoder, std::move(handler));
+  if (!prepared) live->refuse(prepared.error());
+  live->launch(options.cancel, false);
+  return CallHandle(std::move(live));
+}
+
+// --- pull face ---------------------------------------------------------------------------------------
+
+DEEPSEEK_DECL Stream start_stream(const std::shared_ptr<ClientCore>& core, Result<Prepared> prepared, const CallOptions& options) {
+  if (!prepared) return StreamAccess::refused(std::move(prepared).error());
+  auto live = std::make_shared<PullCall>(core, prepared->call, prepared->decoder, false);
+  live->launch(options.cancel, true);
+  core->reactor().run_ready();
+  return StreamAccess::make(std::move(live));
+}
+
+// --- waiting face ------------------------------------------------------------------------------------
+
+DEEPSEEK_DECL Result<ChatReply> run_waiting(const std::shared_ptr<ClientCore>& core, Result<Prepared> prepared,
+                                            const CallOptions& options) {
+  if (!prepared) return std::move(prepared).error();
+  if (core->reactor().on_loop()) return wrong_thread_error();
+  auto live = std::make_shared<WaitingCall>(core, prepared->call, prepared->decoder, false);
+  return live->run(options.cancel);
+}
+
+// --- futures -----------------------------------------------------------------------------------------
+
+/// A handler that keeps a promise; the future does not block when dropped.
+template <class T>
+std::function<void(Result<T>)> keep_promise(std::future<Result<T>>& future) {
+  auto promise = std::make_shared<std::promise<Result<T>>>();
+  future = promise->get_future();
+  return [promise](Result<T> result) { promise->set_value(std::move(result)); };
+}
+
+// --- other bodies ------------------------------------------------------------------------------------
+
+/// A reply that is one JSON body, decoded by `decode`.
+template <class T>
+class BodyCall final : public LiveCall {
+ public:
+  using Decode = Result<T> (*)(std::string_view);
+  using OnEnd = std::function<void(Result<T>)>;
+
+  BodyCall(std::shared_ptr<ClientCore> core, CallPtr call, std::shared_ptr<BodyDecoder> decoder, Decode decode, OnEnd on_end)
+      : LiveCall(std::move(core), std::move(call), true), decoder_(std::move(decoder)), decode_(decode), on_end_(std::move(on_end)) {}
+
+ private:
+  void deliver_frame() override {}
+  void complete(std::optional<Error> error) override {
+    Result<T> result = error ? Result<T>(*std::move(error)) : decode_(decoder_->body());
+    finish_with([this, result = std::move(result)]() mutable {
+      const OnEnd on_end = std::exchange(on_end_, nullptr);
+      if (on_end) on_end(std::move(result));
+    });
+  }
+
+  std::shared_ptr<BodyDecoder> decoder_;
+  Decode decode_;
+  OnEnd on_end_;
+};
+
+template <class T>
+CallHandle start_body(const std::shared_ptr<ClientCore>& core, const Operation& operation, Result<T> (*decode)(std::string_view),
+                      std::function<void(Result<T>)> on_end, const CallOptions& options) {
+  if (core->forked()) {
+    if (on_end) on_end(forked_error());
+    return CallHandle();
+  }
+  auto prepared = make_call(*core, operation, options);
+  const CallPtr call = prepared ? *prepared : std::make_shared<Call>();
+  auto decoder = make_body_decoder();
+  call->decoder = decoder;
+  auto live = std::make_shared<BodyCall<T>>(core, call, std::move(decoder), decode, std::move(on_end));
+  if (!prepared) live->refuse(prepared.error());
+  live->launch(options.cancel, false);
+  return CallHandle(std::move(live));
+}
+
+template <class T>
+Result<T> run_body(const std::shared_ptr<ClientCore>& core, const Operation& operation, Result<T> (*decode)(std::string_view),
+                   const CallOptions& options) {
+  if (!core->forked() && core->reactor().on_loop()) return wrong_thread_error();
+  std::future<Result<T>> future;
+  start_body<T>(core, operation, decode, keep_promise(future), options);
+  return future.get();
+}
+
+// --- creation ----------------------------------------------------------------------------------------
+
+DEEPSEEK_DECL std::optional<Error> check_options(ClientOptions& options) {
+  if (options.endpoints.empty()) options.endpoints.push_back(Endpoint{default_base_url, Credential(), std::nullopt, false});
+  if (options.endpoints.size() > 1)
+    return Error(ErrorCode::invalid_options, "more than one endpoint is given, and there is no failover policy yet",
+                 "give one endpoint");
+  for (const Endpoint& endpoint : options.endpoints) {
+    if (const auto base = parse_base_url(endpoint.base_url); !base) return base.error();
+  }
+  if (options.transport && options.http_engine)
+    return Error(ErrorCode::invalid_options, "ClientOptions::transport and http_engine contradict each other",
+                 "an engine serves the HTTP transport only: set one");
+  if (options.model.empty()) return Error(ErrorCode::invalid_options, "ClientOptions::model is empty");
+  if (options.stream_buffer_bytes < 4 * KiB || options.stream_buffer_bytes > GiB)
+    return Error(ErrorCode::invalid_options, "ClientOptions::stream_buffer_bytes is outside 4 KiB ... 1 GiB");
+  const Limits& l = options.limits;
+  for (const auto limit : {l.header_bytes, l.line_bytes, l.event_bytes, l.body_bytes, l.stream_bytes, l.error_body_bytes})
+    if (limit == 0) return Error(ErrorCode::invalid_options, "a limit is zero: nothing could be received");
+  if (options.limits.line_bytes > GiB || options.limits.event_bytes > GiB || options.limits.body_bytes > GiB)
+    return Error(ErrorCode::invalid_options, "a limit on what is held in memory is larger than 1 GiB");
+  for (const auto& policy : options.policies)
+    if (!policy) return Error(ErrorCode::invalid_options, "ClientOptions::policies holds a null policy");
+  return check_timeouts(options.timeouts);
+}
+
+DEEPSEEK_DECL Result<std::shared_ptr<Transport>> make_transport(ClientOptions& options) {
+  if (options.transport) return options.transport;
+  if (options.http_engine) return make_http_transport(options.http_engine);
+  CurlOptions curl;
+  curl.tls = options.tls;
+  curl.proxy = options.proxy;
+  curl.version = options.http_version;
+  curl.unix_socket = options.unix_socket;
+  curl.resolve = options.resolve;
+  auto engine = make_curl_engine(std::move(curl));
+  if (!engine) return std::move(engine).error();
+  return make_http_transport(*std::move(engine));
+}
+
+DEEPSEEK_DECL const std::shared_ptr<ClientCore>& ClientAccess::core(const DeepSeekClient& client) { return client.life_->core(); }
+
+DEEPSEEK_DECL ChatRequest one_message(std::string_view prompt) {
+  ChatRequest request;
+  request.messages.push_back(Message::user(std::string(prompt)));
+  return request;
+}
+
+}  // namespace detail
+
+DEEPSEEK_DECL DeepSeekClient::DeepSeekClient(std::shared_ptr<detail::ClientLife> life) : life_(std::move(life)) {}
+
+DEEPSEEK_DECL Result<DeepSeekClient> DeepSeekClient::create(ClientOptions options) {
+  if (auto error = detail::check_options(options)) return *std::move(error);
+  auto transport = detail::make_transport(options);
+  if (!transport) return std::move(transport).error();
+  if (!options.clock) options.clock = std::make_shared<Clock>();
+  auto reactor = std::make_shared<detail::Reactor>(options.clock);
+  if (!reactor->ok())
+    return Error(ErrorCode::internal, "the process has no file descriptors left for a client", "raise the limit on open files");
+  auto core = std::make_shared<detail::ClientCore>(std::move(options), std::move(reactor), *std::move(transport));
+  return DeepSeekClient(std::make_shared<detail::ClientLife>(std::move(core)));
+}
+
+DEEPSEEK_DECL Result<DeepSeekClient> DeepSeekClient::from_environment(ClientOptions options) {
+  if (options.endpoints.empty()) {
+    const char* base = std::getenv("DEEPSEEK_BASE_URL");
+    options.endpoints.push_back(Endpoint{base && *base ? base : default_base_url, Credential(), std::nullopt, false});
+  }
+  for (Endpoint& endpoint : options.endpoints)
+    if (!endpoint.credential.present()) endpoint.credential = api_key_from_env("DEEPSEEK_API_KEY");
+  return create(std::move(options));
+}
+
+DEEPSEEK_DECL Result<ChatReply> DeepSeekClient::chat(const ChatRequest& request, const CallOptions& options) const {
+  const auto& core = life_->core();
+  return detail::run_waiting(core, detail::prepare(*core, request, false, options), options);
+}
+
+DEEPSEEK_DECL Result<ChatReply> DeepSeekClient::chat(std::string_view prompt, const CallOptions& options) const {
+  return chat(detail::one_message(prompt), options);
+}
+
+DEEPSEEK_DECL Stream DeepSeekClient::stream(const ChatRequest& request, const CallOptions& options) const {
+  const auto& core = life_->core();
+  return detail::start_stream(core, detail::prepare(*core, request, true, options), options);
+}
+
+DEEPSEEK_DECL Stream DeepSeekClient::stream(std::string_view prompt, const CallOptions& options) const {
+  return stream(detail::one_message(prompt), options);
+}
+
+DEEPSEEK_DECL CallHandle DeepSeekClient::chat_async(const ChatRequest& request, ChatHandler handler, const CallOptions& options) const {
+  const auto& core = life_->core();
+  return detail::start_handler(core, detail::prepare(*core, request, true, options), std::move(handler), options);
+}
+
+DEEPSEEK_DECL CallHandle DeepSeekClient::chat_whole_async(const ChatRequest& request, std::function<void(Result<ChatReply>)> on_end,
+                                                          const CallOptions& options) const {
+  const auto& core = life_->core();
+  return detail::start_handler(core, detail::prepare(*core, request, false, options), ChatHandler{{}, std::move(on_end)}, options);
+}
+
+DEEPSEEK_DECL std::future<Result<ChatReply>> DeepSeekClient::chat_future(const ChatRequest& request, const CallOptions& options) const {
+  std::future<Result<ChatReply>> future;
+  chat_whole_async(request, detail::keep_promise(future), options);
+  return future;
+}
+
+DEEPSEEK_DECL Result<ChatReply> DeepSeekClient::complete(const CompletionRequest& request, const CallOptions& options) const {
+  const auto& core = life_->core();
+  return detail::run_waiting(core, detail::prepare(*core, request, false, options), options);
+}
+
+DEEPSEEK_DECL Stream DeepSeekClient::complete_stream(const CompletionRequest& request, const CallOptions& options) const {
+  const auto& core = life_->core();
+  return detail::start_stream(core, detail::prepare(*core, request, true, options), options);
+}
+
+DEEPSEEK_DECL CallHandle DeepSeekClient::complete_async(const CompletionRequest& request, ChatHandler handler,
+                                                        const CallOptions& options) const {
+  const auto& core = life_->core();
+  return detail::start_handler(core, detail::prepare(*core, request, true, options), std::move(handler), options);
+}
+
+DEEPSEEK_DECL std::future<Result<ChatReply>> DeepSeekClient::complete_future(const CompletionRequest& request,
+                                                                             const CallOptions& options) const {
+  const auto& core = life_->core();
+  std::future<Result<ChatReply>> future;
+  detail::start_handler(core, detail::prepare(*core, request, false, options), ChatHandler{{}, detail::keep_promise(future)}, options);
+  return future;
+}
+
+DEEPSEEK_DECL Result<ModelList> DeepSeekClient::models(const CallOptions& options) const {
+  return detail::run_body<ModelList>(life_->core(), detail::models_operation(), &detail::decode_models, options);
+}
+
+DEEPSEEK_DECL CallHandle DeepSeekClient::models_async(std::function<void(Result<ModelList>)> on_end, const CallOptions& options) const {
+  return detail::start_body<ModelList>(life_->core(), detail::models_operation(), &detail::decode_models, std::move(on_end), options);
+}
+
+DEEPSEEK_DECL Result<Balance> DeepSeekClient::balance(const CallOptions& options) const {
+  return detail::run_body<Balance>(life_->core(), detail::balance_operation(), &detail::decode_balance, options);
+}
+
+DEEPSEEK_DECL CallHandle DeepSeekClient::balance_async(std::function<void(Result<Balance>)> on_end, const CallOptions& options) const {
+  return detail::start_body<Balance>(life_->core(), detail::balance_operation(), &detail::decode_balance, std::move(on_end), options);
+}
+
+// --- handle ------------------------------------------------------------------------------------------
+
+DEEPSEEK_DECL void CallHandle::cancel() const noexcept {
+  if (control_) control_->cancel();
+}
+
+DEEPSEEK_DECL bool CallHandle::finished() const noexcept { return !control_ || control_->finished(); }
+
+DEEPSEEK_END_NAMESPACE

@@ -1,0 +1,339 @@
+#pragma once
+#include <deepseek/model/detail/json_text.hpp>
+
+#include <simdjson.h>
+
+#include <charconv>
+#include <cstring>
+
+DEEPSEEK_BEGIN_NAMESPACE
+namespace detail {
+
+constexpr bool json_space(char c) noexcept { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+constexpr bool json_digit(char c) noexcept { return c >= '0' && c <= '9'; }
+
+constexpr int hex_digit(char c) noexcept {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+/// The code unit of the four hex digits at `at`, or -1.
+DEEPSEEK_DECL int hex_unit(const char* at, const char* end) noexcept {
+  if (end - at < 4) return -1;
+  int unit = 0;
+  for (int i = 0; i < 4; ++i) {
+    const int digit = hex_digit(at[i]);
+    if (digit < 0) return -1;
+    unit = unit * 16 + digit;
+  }
+  return unit;
+}
+
+/// The end of the number that starts at `at` by JSON's grammar, or null.
+DEEPSEEK_DECL const char* number_end(const char* at, const char* end) noexcept {
+  const auto digits = [&] {
+    const char* first = at;
+    while (at != end && json_digit(*at)) ++at;
+    return at != first;
+  };
+  if (at != end && *at == '-') ++at;
+  if (at != end && *at == '0') {
+    ++at;
+  } else if (!digits()) {
+    return nullptr;
+  }
+  if (at != end && *at == '.') {
+    ++at;
+    if (!digits()) return nullptr;
+  }
+  if (at != end && (*at == 'e' || *at == 'E')) {
+    ++at;
+    if (at != end && (*at == '+' || *at == '-')) ++at;
+    if (!digits()) return nullptr;
+  }
+  return at;
+}
+
+/// Replaces what simdjson refuses although it is JSON: numbers (it knows only those a double or a 64-bit
+/// integer can hold) and surrogate escapes (it knows only pairs). Lengths do not change.
+DEEPSEEK_DECL void blunt_extremes(std::string& text) {
+  char* at = text.data();
+  char* const end = at + text.size();
+  bool in_string = false;
+  while (at != end) {
+    if (*at == '"') {
+      in_string = !in_string;
+    } else if (in_string && *at == '\\') {
+      if (++at == end) return;
+      if (*at == 'u') {
+        const int unit = hex_unit(at + 1, end);
+        if (unit >= 0xd800 && unit <= 0xdfff) std::memcpy(at + 1, "fffd", 4);
+      }
+    } else if (!in_string && (*at == '-' || json_digit(*at))) {
+      const char* stop = number_end(at, end);
+      if (stop == nullptr) return;
+      *at++ = '0';
+      while (at != stop) *at++ = ' ';
+      continue;
+    }
+    ++at;
+  }
+}
+
+/// simdjson's reader with its buffers, one per thread: streams need none of their own.
+class JsonChecker {
+ public:
+  JsonChecker() { renew(); }
+
+  simdjson::error_code check(std::string_view text) {
+    // simdjson reads beyond the end; `true` makes it copy into its own padded buffer first.
+    simdjson::dom::element root;
+    const auto error = parser_.parse(text.data(), text.size(), true).get(root);
+    if (text.size() > largest_kept) renew();
+    return error;
+  }
+
+ private:
+  static constexpr std::size_t first_capacity = 2048;
+  static constexpr std::size_t largest_kept = 1 << 20;
+
+  void renew() {
+    parser_ = simdjson::dom::parser();
+    const auto no_memory = parser_.allocate(first_capacity, max_json_depth);
+    static_cast<void>(no_memory);  // parse() tries again and reports it
+  }
+
+  simdjson::dom::parser parser_;
+};
+
+DEEPSEEK_DECL const char* json_fault(std::string_view text) {
+  thread_local JsonChecker checker;
+  const auto error = checker.check(text);
+  if (error == simdjson::SUCCESS) return nullptr;
+  if (error == simdjson::NUMBER_ERROR || error == simdjson::STRING_ERROR) {
+    std::string blunted(text);
+    blunt_extremes(blunted);
+    if (checker.check(blunted) == simdjson::SUCCESS) return nullptr;
+  }
+  return simdjson::error_message(error);
+}
+
+DEEPSEEK_DECL bool valid_utf8(std::string_view text) { return simdjson::validate_utf8(text.data(), text.size()); }
+
+DEEPSEEK_DECL std::string_view json_trim(std::string_view text) {
+  constexpr std::string_view mark = "\xEF\xBB\xBF";
+  if (text.substr(0, mark.size()) == mark) text.remove_prefix(mark.size());
+  while (!text.empty() && json_space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && json_space(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+DEEPSEEK_DECL bool valid_string_body(std::string_view body) {
+  const char* at = body.data();
+  const char* const end = at + body.size();
+  for (; at != end; ++at) {
+    const auto c = static_cast<unsigned char>(*at);
+    if (c < 0x20 || c == '"') return false;
+    if (c != '\\') continue;
+    if (++at == end) return false;
+    if (*at == 'u') {
+      if (hex_unit(at + 1, end) < 0) return false;
+      at += 4;
+    } else if (std::memchr("\"\\/bfnrt", *at, 8) == nullptr) {
+      return false;
+    }
+  }
+  return valid_utf8(body);
+}
+
+DEEPSEEK_DECL void append_utf8(std::string& out, unsigned code) {
+  const auto put = [&out](unsigned byte) { out.push_back(static_cast<char>(byte)); };
+  if (code < 0x80) {
+    put(code);
+  } else if (code < 0x800) {
+    put(0xc0 | (code >> 6));
+    put(0x80 | (code & 0x3f));
+  } else if (code < 0x10000) {
+    put(0xe0 | (code >> 12));
+    put(0x80 | ((code >> 6) & 0x3f));
+    put(0x80 | (code & 0x3f));
+  } else {
+    put(0xf0 | (code >> 18));
+    put(0x80 | ((code >> 12) & 0x3f));
+    put(0x80 | ((code >> 6) & 0x3f));
+    put(0x80 | (code & 0x3f));
+  }
+}
+
+/// Decodes the \u escape whose digits start at `at`, a pair together; returns the end of what it used.
+DEEPSEEK_DECL const char* decode_unicode_escape(const char* at, const char* end, std::string& out) {
+  constexpr unsigned replacement = 0xfffd;
+  const auto unit = static_cast<unsigned>(hex_unit(at, end));
+  at += 4;
+  if (unit < 0xd800 || unit > 0xdfff) {
+    append_utf8(out, unit);
+    return at;
+  }
+  if (unit < 0xdc00 && end - at >= 6 && at[0] == '\\' && at[1] == 'u') {
+    const auto low = static_cast<unsigned>(hex_unit(at + 2, end));
+    if (low >= 0xdc00 && low <= 0xdfff) {
+      append_utf8(out, 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00));
+      return at + 6;
+    }
+  }
+  append_utf8(out, replacement);
+  return at;
+}
+
+DEEPSEEK_DECL std::string_view decode_string_body(std::string_view body, std::string& scratch) {
+  const char* at = body.data();
+  const char* const end = at + body.size();
+  const auto next_escape = [&] {
+    return at == end ? nullptr
+                     : static_cast<const char*>(std::memchr(at, '\\', static_cast<std::size_t>(end - at)));
+  };
+  const char* escape = next_escape();
+  if (escape == nullptr) return body;
+  const std::size_t first = scratch.size();
+  for (; escape != nullptr && end - escape >= 2; escape = next_escape()) {
+    scratch.append(at, escape);
+    at = escape + 2;
+    switch (escape[1]) {
+      case 'n': scratch.push_back('\n'); break;
+      case 't': scratch.push_back('\t'); break;
+      case 'r': scratch.push_back('\r'); break;
+      case 'b': scratch.push_back('\b'); break;
+      case 'f': scratch.push_back('\f'); break;
+      case 'u': at = decode_unicode_escape(at, end, scratch); break;
+      default: scratch.push_back(escape[1]); break;
+    }
+  }
+  scratch.append(at, end);
+  return std::string_view(scratch).substr(first);
+}
+
+/// Past the string whose opening quote is at `at`.
+DEEPSEEK_DECL const char* skip_string(const char* at, const char* end) noexcept {
+  const char* const first = ++at;
+  while (at < end) {
+    const auto* quote = static_cast<const char*>(std::memchr(at, '"', static_cast<std::size_t>(end - at)));
+    if (quote == nullptr) return end;
+    const char* slash = quote;
+    while (slash != first && slash[-1] == '\\') --slash;
+    at = quote + 1;
+    if ((quote - slash) % 2 == 0) return at;
+  }
+  return end;
+}
+
+/// Past the value that starts at `at`. No recursion: the text may nest.
+DEEPSEEK_DECL const char* skip_value(const char* at, const char* end) noexcept {
+  std::size_t depth = 0;
+  while (at < end) {
+    switch (*at) {
+      case '"': at = skip_string(at, end); break;
+      case '{':
+      case '[':
+        ++depth;
+        ++at;
+        continue;
+      case '}':
+      case ']':
+        if (depth == 0) return at;
+        --depth;
+        ++at;
+        break;
+      case ',':
+      case ':':
+      case ' ':
+      case '\t':
+      case '\r':
+      case '\n':
+        if (depth == 0) return at;
+        ++at;
+        continue;
+      default:
+        while (at < end && !json_space(*at) && *at != ',' && *at != '}' && *at != ']') ++at;
+        break;
+    }
+    if (depth == 0) return at;
+  }
+  return end;
+}
+
+DEEPSEEK_DECL const char* skip_separators(const char* at, const char* end) noexcept {
+  while (at < end && (json_space(*at) || *at == ',' || *at == ':')) ++at;
+  return at;
+}
+
+DEEPSEEK_DECL JsonKind JsonValue::kind() const noexcept {
+  if (text_.empty()) return JsonKind::none;
+  switch (text_.front()) {
+    case '{': return JsonKind::object;
+    case '[': return JsonKind::array;
+    case '"': return JsonKind::string;
+    case 't':
+    case 'f': return JsonKind::boolean;
+    case 'n': return JsonKind::null;
+    default: return JsonKind::number;
+  }
+}
+
+DEEPSEEK_DECL std::string JsonValue::text() const {
+  std::string scratch;
+  const std::string_view decoded = decode_string_body(body(), scratch);
+  return scratch.empty() ? std::string(decoded) : scratch;
+}
+
+DEEPSEEK_DECL bool JsonValue::get(std::int64_t& out) const noexcept {
+  if (kind() != JsonKind::number) return false;
+  const char* const end = text_.data() + text_.size();
+  std::int64_t whole = 0;
+  const auto integer = std::from_chars(text_.data(), end, whole);
+  if (integer.ec == std::errc() && integer.ptr == end) {
+    out = whole;
+    return true;
+  }
+  double real = 0;
+  const auto fraction = std::from_chars(text_.data(), end, real);
+  if (fraction.ec != std::errc() || !(real > -9.2e18 && real < 9.2e18)) return false;
+  out = static_cast<std::int64_t>(real);
+  return true;
+}
+
+DEEPSEEK_DECL JsonMembers::JsonMembers(JsonValue object)
+    : at_(object.raw().data()), end_(object.raw().data() + object.raw().size()) {
+  at_ = object.is_object() ? at_ + 1 : end_;
+}
+
+DEEPSEEK_DECL bool JsonMembers::next() {
+  at_ = skip_separators(at_, end_);
+  if (at_ >= end_ || *at_ != '"') return false;
+  const char* key_end = skip_string(at_, end_);
+  raw_key_ = std::string_view(at_, static_cast<std::size_t>(key_end - at_));
+  decoded_.clear();
+  key_ = decode_string_body(JsonValue(raw_key_).body(), decoded_);
+  const char* first = skip_separators(key_end, end_);
+  at_ = skip_value(first, end_);
+  value_ = JsonValue(std::string_view(first, static_cast<std::size_t>(at_ - first)));
+  return true;
+}
+
+DEEPSEEK_DECL JsonItems::JsonItems(JsonValue array)
+    : at_(array.raw().data()), end_(array.raw().data() + array.raw().size()) {
+  at_ = array.is_array() ? at_ + 1 : end_;
+}
+
+DEEPSEEK_DECL bool JsonItems::next() {
+  at_ = skip_separators(at_, end_);
+  if (at_ >= end_ || *at_ == ']') return false;
+  const char* const first = at_;
+  at_ = skip_value(first, end_);
+  value_ = JsonValue(std::string_view(first, static_cast<std::size_t>(at_ - first)));
+  return true;
+}
+
+}  // namespace detail
+DEEPSEEK_END_NAMESPACE

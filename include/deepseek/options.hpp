@@ -1,0 +1,57 @@
+// Options: plain structs with their defaults in place. Copied at creation and never read again.
+#pragma once
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <deepseek/core/cancel.hpp>
+#include <deepseek/core/clock.hpp>
+#include <deepseek/core/executor.hpp>
+#include <deepseek/http/curl.hpp>
+#include <deepseek/policy/policy.hpp>
+#include <deepseek/transport/transport.hpp>
+
+DEEPSEEK_BEGIN_NAMESPACE
+
+inline constexpr std::uint64_t KiB = 1024;
+inline constexpr std::uint64_t MiB = 1024 * KiB;
+inline constexpr std::uint64_t GiB = 1024 * MiB;
+
+inline constexpr const char* default_base_url = "https://api.deepseek.com";
+
+/// How a client is built. Precedence: per call, then client, then the defaults here. The environment is
+/// read only by from_environment() and api_key_from_env().
+struct ClientOptions {
+  /// Servers, in failover order. Empty: https://api.deepseek.com without a key. One entry is used today.
+  std::vector<Endpoint> endpoints = {};
+  std::string model = "deepseek-flash";   ///< for requests that name none
+  Timeouts timeouts = {};
+  Limits limits = {};
+  TlsOptions tls = {};
+  ProxyOptions proxy = {};
+  HttpVersion http_version = HttpVersion::automatic;
+  std::string unix_socket = {};           ///< connect to this path instead of the URL's host
+  std::vector<std::string> resolve = {};  ///< HOST:PORT:ADDRESS entries that answer instead of DNS
+  std::vector<HttpHeader> headers = {};   ///< sent with every request
+  bool lint = true;                       ///< refuse what the service is known to refuse
+  /// Bytes of decoded events a pull stream or queue may hold before its transfer is paused.
+  std::uint64_t stream_buffer_bytes = 1 * MiB;
+  std::shared_ptr<Executor> executor = {};   ///< where handlers run; null: the I/O thread
+  std::shared_ptr<Clock> clock = {};         ///< null: the system's
+  std::shared_ptr<Transport> transport = {}; ///< null: HTTP. A transport belongs to one client.
+  std::shared_ptr<HttpEngine> http_engine = {};  ///< null: libcurl. For the HTTP transport; belongs to one client.
+  std::vector<std::shared_ptr<Policy>> policies = {};  ///< user policies, placed by their phase
+};
+
+/// What one call may change. Empty: as the client has it.
+struct CallOptions {
+  std::optional<Timeouts> timeouts = {};
+  std::optional<TimePoint> deadline = {};  ///< absolute; the earlier of this and timeouts.total strikes
+  CancelToken cancel = {};
+  std::vector<HttpHeader> headers = {};    ///< added to the client's; the same name replaces
+};
+
+DEEPSEEK_END_NAMESPACE

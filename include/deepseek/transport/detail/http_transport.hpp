@@ -1,0 +1,25 @@
+// HttpTransport's inner form, shared with replay. Private.
+#pragma once
+#include <memory>
+#include <string>
+
+#include <deepseek/transport/transport.hpp>
+
+DEEPSEEK_BEGIN_NAMESPACE
+namespace detail {
+
+/// Where a call goes: its whole address, or an error that ends it unsent.
+using AddressOf = Result<std::string> (*)(const Call& call);
+
+/// The address below the call's endpoint.
+Result<std::string> address_at_endpoint(const Call& call);
+
+/// Frames, clocks, pausing and cancelling over any engine.
+std::shared_ptr<Transport> make_transport_over(std::shared_ptr<HttpEngine> engine, AddressOf address_of);
+
+}  // namespace detail
+DEEPSEEK_END_NAMESPACE
+
+#ifdef DEEPSEEK_HEADER_ONLY
+#include <deepseek/transport/impl/http.ipp>
+#endif

@@ -1,0 +1,47 @@
+// Addresses: base URLs and where an operation goes. Pure functions. Private.
+#pragma once
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <deepseek/result.hpp>
+#include <deepseek/transport/transport.hpp>
+
+DEEPSEEK_BEGIN_NAMESPACE
+namespace detail {
+
+/// A checked base URL. The views point into the text it was made from.
+struct BaseUrl {
+  std::string_view text = {};  ///< the whole, without trailing slashes
+  std::string_view host = {};  ///< without the brackets of an IPv6 address
+  std::string_view path = {};  ///< "" or "/..." without trailing slashes, byte for byte
+  int port = 0;                ///< 0: the scheme's own
+  bool https = false;
+};
+
+/// Takes http(s)://host[:port][/path]. Fails with invalid_options, without quoting the text: it may hold
+/// a password.
+Result<BaseUrl> parse_base_url(std::string_view text);
+
+/// True if traffic to `host` cannot leave this machine: localhost, 127.0.0.0/8, ::1.
+bool is_loopback(std::string_view host);
+
+/// True if the endpoint speaks DeepSeek's dialect: what `said` says, else by host or a final /beta.
+bool is_deepseek(const BaseUrl& base, std::optional<bool> said);
+
+/// True for api.deepseek.com itself, which needs a key. False for what is no base URL.
+bool is_deepseek_host(std::string_view base_url);
+
+/// True if what is sent to `base_url` crosses a network unencrypted. False for what is no base URL.
+bool is_plain_http_to_remote(std::string_view base_url);
+
+/// The address of `operation` below `base_url`. `deepseek` as in Endpoint. Fails with invalid_options, or
+/// with unsupported where only /beta could do it.
+Result<std::string> compose_url(std::string_view base_url, std::optional<bool> deepseek, const Operation& operation);
+
+}  // namespace detail
+DEEPSEEK_END_NAMESPACE
+
+#ifdef DEEPSEEK_HEADER_ONLY
+#include <deepseek/transport/impl/url.ipp>
+#endif

@@ -1,0 +1,125 @@
+// The two ways to show a reply.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "cli/output.hpp"
+
+namespace deepseek::cli {
+
+namespace {
+
+class JsonPrinter : public ReplyPrinter {
+ public:
+  explicit JsonPrinter(Output& output) : output_(output) {}
+
+  void reasoning(std::string_view text) override { piece("reasoning", text); }
+  void content(std::string_view text) override { piece("content", text); }
+  void tool_call(const ToolCall& call) override {
+    output_.write(fmt::format(R"({{"type":"tool_call","index":{},"id":{},"name":{},"arguments":{}}})"
+                              "\n",
+                              call.index, json_string(call.id), json_string(call.name), json_string(call.arguments)));
+  }
+  void end(const Result<ChatReply>& result) override { output_.write(end_line(result)); }
+
+ private:
+  void piece(const char* type, std::string_view text) {
+    output_.write(fmt::format(R"({{"type":"{}","text":{}}})"
+                              "\n",
+                              type, json_string(text)));
+  }
+  Output& output_;
+};
+
+constexpr const char* dim = "\033[2m";
+constexpr const char* plain = "\033[0m";
+
+double seconds_of(std::chrono::microseconds time) { return static_cast<double>(time.count()) / 1e6; }
+
+/// "complete (stop), 12 tokens in (8 cached), 30 out (20 reasoning), 41.5 tokens/s, first token 0.21 s, 0.93 s in all"
+std::string closing_line(const ChatReply& reply, const char* outcome) {
+  std::string line = outcome;
+  if (!reply.finish_reason().empty()) line += " (" + reply.finish_reason() + ')';
+  const Timings& times = reply.info.timings;
+  if (reply.usage) {
+    const Usage& usage = *reply.usage;
+    line += fmt::format(", {} tokens in", usage.prompt_tokens);
+    if (usage.prompt_cache_hit_tokens || usage.prompt_cache_miss_tokens)
+      line += fmt::format(" ({} cached, {} not)", usage.prompt_cache_hit_tokens, usage.prompt_cache_miss_tokens);
+    line += fmt::format(", {} out", usage.completion_tokens);
+    if (usage.reasoning_tokens) line += fmt::format(" ({} reasoning)", usage.reasoning_tokens);
+    const double generating = seconds_of(times.total - times.first_token);
+    if (usage.completion_tokens > 0 && generating > 0)
+      line += fmt::format(", {:.1f} tokens/s", static_cast<double>(usage.completion_tokens) / generating);
+  }
+  if (times.first_token.count() > 0) line += fmt::format(", first token {:.2f} s", seconds_of(times.first_token));
+  if (times.total.count() > 0) line += fmt::format(", {:.2f} s in all", seconds_of(times.total));
+  if (reply.info.attempts > 1) line += fmt::format(", {} attempts", reply.info.attempts);
+  if (!reply.model.empty()) line += ", " + reply.model;
+  return line + '\n';
+}
+
+class TextPrinter : public ReplyPrinter {
+ public:
+  explicit TextPrinter(Output& output) : output_(output), notes_(STDERR_FILENO) {}
+
+  void reasoning(std::string_view text) override {
+    if (!output_.terminal()) return;
+    enter(Place::reasoning);
+    show(text);
+  }
+
+  void content(std::string_view text) override {
+    enter(Place::content);
+    show(text);
+  }
+
+  void tool_call(const ToolCall& call) override {
+    enter(Place::calls);
+    show(call.name + '(' + call.arguments + ")\n");
+  }
+
+  void end(const Result<ChatReply>& result) override {
+    enter(Place::end);
+    if (!output_.good()) return;
+    if (!result) print_error(result.error());
+    const ChatReply* reply = result ? &*result : result.error().partial();
+    if (!reply) return;
+    const char* outcome = result ? "complete" : to_string(result.error().outcome());
+    const std::string line = printable(closing_line(*reply, outcome));
+    notes_.write(notes_.colour() ? dim + line + plain : line);
+  }
+
+ private:
+  enum class Place { start, reasoning, content, calls, end };
+
+  void enter(Place place) {
+    if (place == place_) return;
+    if (place_ == Place::reasoning && output_.colour()) output_.write(plain);
+    if (!at_line_start_) output_.write("\n");
+    at_line_start_ = true;
+    if (place_ == Place::reasoning && place != Place::end) output_.write("\n");
+    if (place == Place::reasoning && output_.colour()) output_.write(dim);
+    place_ = place;
+  }
+
+  void show(std::string_view text) {
+    if (text.empty()) return;
+    at_line_start_ = text.back() == '\n';
+    if (output_.terminal())
+      output_.write(printable(text));
+    else
+      output_.write(text);
+  }
+
+  Output& output_;
+  Output notes_;
+  Place place_ = Place::start;
+  bool at_line_start_ = true;
+};
+
+}  // namespace
+
+std::unique_ptr<ReplyPrinter> make_json_printer(Output& output) { return std::make_unique<JsonPrinter>(output); }
+std::unique_ptr<ReplyPrinter> make_text_printer(Output& output) { return std::make_unique<TextPrinter>(output); }
+
+}  // namespace deepseek::cli

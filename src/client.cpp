@@ -1,0 +1,2 @@
+// Layer bodies: the client and its faces.
+#include <deepseek/impl/src.hpp>

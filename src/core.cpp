@@ -1,0 +1,2 @@
+// Layer bodies: core.
+#include <deepseek/core/impl/src.hpp>

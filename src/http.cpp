@@ -1,0 +1,2 @@
+// Layer bodies: http.
+#include <deepseek/http/impl/src.hpp>

@@ -1,0 +1,2 @@
+// Layer bodies: model.
+#include <deepseek/model/impl/src.hpp>

@@ -1,0 +1,2 @@
+// Layer bodies: policy.
+#include <deepseek/policy/impl/src.hpp>

@@ -1,0 +1,2 @@
+// Layer bodies: transport.
+#include <deepseek/transport/impl/src.hpp>

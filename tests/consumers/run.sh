@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# Builds small applications against an installed tree and runs each against `deepseek double`.
+#
+#   run.sh BUILD        BUILD: a configured and built folder of this project (static)
+#
+# Prints "ok NAME" or "FAILED NAME" for each; what they said is in BUILD/consumers/*.log.
+set -uo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+build=$(cd "${1:?the build folder}" && pwd)
+work=$build/consumers
+jobs=$(nproc)
+launcher=(); command -v ccache >/dev/null && launcher=(ccache)
+debug=(-G Ninja -DCMAKE_BUILD_TYPE=Debug "-DCMAKE_CXX_FLAGS_DEBUG=-O0 -g1" ${launcher:+-DCMAKE_CXX_COMPILER_LAUNCHER=ccache})
+rm -rf "$work"; mkdir -p "$work"
+failed=0 double_pid=
+
+stop_double() { [[ -n $double_pid ]] && kill "$double_pid" 2>/dev/null; double_pid=; }
+trap stop_double EXIT
+
+consumer() { # consumer NAME FUNCTION [ARG...]: one case
+  local name=$1; shift
+  (set -e; "$@") >"$work/$name.log" 2>&1   # not inside an if, where -e means nothing
+  if [[ $? == 0 ]]; then
+    printf 'ok consumer %s\n' "$name"
+  else
+    printf 'FAILED consumer %s\n' "$name"; tail -n 6 "$work/$name.log"; failed=1
+  fi
+}
+
+install_static() {
+  cmake --install "$build" --prefix "$work/first"
+  mv "$work/first" "$work/static"       # a relocated tree must work as well
+}
+install_shared() {
+  # The options of the static build, so that the compiler cache knows the objects.
+  cmake -S "$root" -B "$work/build-shared" "${debug[@]}" -DBUILD_SHARED_LIBS=ON -DDEEPSEEK_DEVELOPER=ON \
+    -DDEEPSEEK_BUILD_TESTS=OFF -DDEEPSEEK_BUILD_EXAMPLES=OFF
+  cmake --build "$work/build-shared" -j "$jobs"
+  cmake --install "$work/build-shared" --prefix "$work/first"
+  mv "$work/first" "$work/shared"
+}
+command_runs() { # command_runs PREFIX: from another folder, without any variable
+  cd / && env -u LD_LIBRARY_PATH "$work/$1/bin/deepseek" --help
+}
+cmake_consumer() { # cmake_consumer FOLDER PREFIX [OPTION...]
+  local folder=$1 prefix=$2; shift 2
+  cmake -S "$here/$folder" -B "$work/$folder-$prefix" "${debug[@]}" -DCMAKE_PREFIX_PATH="$work/$prefix" "$@"
+  cmake --build "$work/$folder-$prefix" -j "$jobs"
+  "$work/$folder-$prefix/consumer" "$url"
+}
+find_package_consumer() {
+  cmake_consumer find_package "$1"
+  "$work/find_package-$1/in_process"
+}
+compile() { "${launcher[@]}" g++ -std=c++17 -O0 -c "$@"; }
+pkg_config() { # pkg_config PREFIX: no CMake at all
+  local flags libs
+  PKG_CONFIG_PATH=$(dirname "$(find "$work/$1" -name deepseek.pc)"); export PKG_CONFIG_PATH
+  flags=$(pkg-config --cflags deepseek) libs=$(pkg-config --libs deepseek)
+  # shellcheck disable=SC2086  # flags are words
+  for part in main talk; do compile -DDEEPSEEK_TALK=talk $flags "$here/$part.cpp" -o "$work/pc-$part.o"; done
+  # shellcheck disable=SC2086
+  g++ "$work/pc-main.o" "$work/pc-talk.o" $libs -Wl,-rpath,"$(pkg-config --variable=libdir deepseek)" -o "$work/pkg-config-$1"
+  "$work/pkg-config-$1" "$url"
+}
+third_party() { pkg-config --libs libcurl libcrypto fmt simdjson; }
+one_tu() { # copied in: nothing but the headers
+  local embedded=(-DDEEPSEEK_EMBEDDED -I"$work/static/include")
+  compile "${embedded[@]}" "$here/one_tu/bodies.cpp" -o "$work/bodies.o"
+  compile "${embedded[@]}" -DDEEPSEEK_TALK=talk_embedded "$here/talk.cpp" -o "$work/talk-embedded.o"
+  compile -DDEEPSEEK_TALK=talk_embedded "$here/main.cpp" -o "$work/main-embedded.o"
+  # shellcheck disable=SC2046
+  g++ "$work"/{main-embedded,talk-embedded,bodies}.o $(third_party) -pthread -o "$work/one-tu"
+  "$work/one-tu" "$url"
+}
+both_modes() { # needs the objects of one_tu
+  local lib; lib=$(dirname "$(find "$work/shared" -name libdeepseek.so)")
+  compile -DDEEPSEEK_COMPILED -I"$work/shared/include" -DDEEPSEEK_TALK=talk_library "$here/talk.cpp" -o "$work/talk-library.o"
+  compile "$here/one_tu/both.cpp" -o "$work/both.o"
+  # shellcheck disable=SC2046
+  g++ "$work"/{both,talk-library,talk-embedded,bodies}.o -L"$lib" -ldeepseek $(third_party) -pthread \
+    -Wl,-rpath,"$lib" -o "$work/both"
+  "$work/both" "$url"
+  # The embedded copy stays private to the program.
+  ! nm -DC --defined-only "$work/both" | grep 'deepseek::v1_tu'
+}
+mixed_modes_do_not_link() { # an object of one mode handed to code of the other
+  compile -DDEEPSEEK_COMPILED -I"$work/static/include" -DDEEPSEEK_TALK=talk_embedded "$here/talk.cpp" -o "$work/wrong.o"
+  # shellcheck disable=SC2046
+  ! g++ "$work"/{main-embedded,wrong,bodies}.o $(third_party) -pthread -o "$work/wrong"
+}
+
+consumer install-static install_static
+consumer install-shared install_shared
+consumer command-static command_runs static
+consumer command-shared command_runs shared
+
+exec {first_line}< <(exec "$work/static/bin/deepseek" double --port 0 2>"$work/double.log")
+double_pid=$!
+read -r -t 20 -u "$first_line" port || { printf 'FAILED consumer double: no port\n'; exit 1; }
+url=http://127.0.0.1:$port
+
+consumer find-package-static find_package_consumer static
+consumer find-package-shared find_package_consumer shared
+consumer add-subdirectory cmake_consumer add_subdirectory none -DDEEPSEEK_SOURCE="$root"
+consumer header-only cmake_consumer header_only static
+consumer pkg-config-static pkg_config static
+consumer pkg-config-shared pkg_config shared
+consumer one-tu one_tu
+consumer one-tu-beside-library both_modes
+consumer modes-do-not-mix mixed_modes_do_not_link
+exit $failed
