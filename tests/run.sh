@@ -169,6 +169,7 @@ step_unit() {
 
 step_structure() {
   line_script structure headers bash tests/structure/headers.sh
+  line_script structure compile-cost bash tests/structure/compile_cost.sh
   build_preset structure dev -- deepseek_deepseek || return
   line_script structure symbols-static bash tests/structure/symbols.sh "$build/dev/libdeepseek.a"
   local shared=$build/dev/consumers/build-shared/libdeepseek.so

@@ -49,8 +49,8 @@ template <class T>
 struct IsStringMap<T, std::void_t<typename T::mapped_type>> : std::is_same<typename T::key_type, std::string> {};
 
 template <class T>
-inline constexpr bool is_character = std::is_same_v<T, char> || std::is_same_v<T, wchar_t> ||
-                                     std::is_same_v<T, char16_t> || std::is_same_v<T, char32_t>;
+inline constexpr bool is_character =
+    std::is_same_v<T, char> || std::is_same_v<T, wchar_t> || std::is_same_v<T, char16_t> || std::is_same_v<T, char32_t>;
 
 /// The type that rules on values (one_of, minimum) speak about: through optional and vector.
 template <class T>
@@ -83,7 +83,8 @@ struct Field : detail::FieldRules {
   /// The words allowed in a string (or in each string of a vector).
   template <class... Words>
   constexpr Field one_of(Words... allowed) const {
-    static_assert(std::is_same_v<typename detail::Leaf<Member>::type, std::string>, "deepseek: one_of() is for strings");
+    static_assert(std::is_same_v<typename detail::Leaf<Member>::type, std::string>,
+                  "deepseek: one_of() is for strings");
     static_assert(sizeof...(Words) > 0 && sizeof...(Words) <= max_words, "deepseek: one_of() takes 1 to 32 words");
     Field copy = *this;
     copy.word_count = 0;
@@ -180,7 +181,8 @@ bool read_value(JsonView from, T& out, const FieldRules* rules, Mismatch& why) {
     return read_bool(from, out, why);
   } else if constexpr (std::is_integral_v<T> && !is_character<T> && std::is_signed_v<T>) {
     std::int64_t wide = 0;
-    if (!read_signed(from, std::numeric_limits<T>::min(), std::numeric_limits<T>::max(), rules, wide, why)) return false;
+    if (!read_signed(from, std::numeric_limits<T>::min(), std::numeric_limits<T>::max(), rules, wide, why))
+      return false;
     return out = static_cast<T>(wide), true;
   } else if constexpr (std::is_integral_v<T> && !is_character<T>) {
     std::uint64_t wide = 0;
@@ -267,7 +269,7 @@ void write_struct_schema(ValueWriter& to, const FieldRules* rules) {
         ((to.key(field.name), write_schema<std::decay_t<decltype(std::declval<T>().*field.member)>>(to, &field)), ...);
         to.end('}');
         to.key("required"), to.begin('[');
-        const auto require = [&](std::string_view name, bool optional) {
+        [[maybe_unused]] const auto require = [&](std::string_view name, bool optional) {
           if (!optional || to.strict()) to.string(name);
         };
         (require(field.name, IsOptional<std::decay_t<decltype(std::declval<T>().*field.member)>>::value), ...);
@@ -338,6 +340,8 @@ RawJson schema_of(bool strict = false) {
 /// quotes the text. An optional may be missing or null.
 template <class T>
 Result<T> from_json(std::string_view json) {
+  static_assert(std::is_default_constructible_v<T>,
+                "deepseek: from_json<T> fills a T that it can make without arguments");
   Result<detail::JsonDocument> document = detail::JsonDocument::parse(json);
   if (!document) return document.error();
   T value{};

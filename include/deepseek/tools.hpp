@@ -25,6 +25,7 @@ using ToolFunction = std::function<Result<std::string>(const RawJson& arguments,
 template <class R, class... A>
 struct ToolShape {
   static constexpr std::size_t count = sizeof...(A);
+  using result = R;
   using argument = std::tuple_element_t<0, std::tuple<std::decay_t<A>..., void>>;
 };
 
@@ -61,7 +62,6 @@ struct IsResult<Result<T>> : std::true_type {};
 template <class T>
 Result<std::string> tool_text(T value) {
   if constexpr (IsResult<T>::value) {
-    static_assert(!std::is_void_v<typename T::value_type>, "deepseek: a tool must return something to the model");
     if (!value) return std::move(value).error();
     return tool_text(*std::move(value));
   } else if constexpr (std::is_convertible_v<T, std::string>) {
@@ -94,18 +94,21 @@ class Tools {
   template <class F>
   Tools& add(std::string name, std::string description, F function) {
     using Traits = detail::ToolTraits<F>;
-    static_assert(Traits::known, "deepseek: a tool must be a plain function or a lambda with a named parameter type, "
-                                 "such as [](const Place& place) { ... }; [](auto x) cannot tell what it takes");
+    static_assert(Traits::known,
+                  "deepseek: a tool must be a plain function or a lambda with a named parameter type, "
+                  "such as [](const Place& place) { ... }; [](auto x) cannot tell what it takes");
     if constexpr (Traits::known) {
+      static_assert(!std::is_void_v<typename Traits::result> && !std::is_same_v<typename Traits::result, Result<void>>,
+                    "deepseek: a tool must return something for the model to read");
       static_assert(Traits::count <= 1, "deepseek: a tool takes one struct or nothing");
       if constexpr (Traits::count == 0) {
         add_plain(std::move(name), std::move(description), std::move(function));
       } else {
         static_assert(!std::is_same_v<typename Traits::argument, RawJson>,
                       "deepseek: a tool that takes RawJson needs its schema: add(name, description, schema, function)");
-        static_assert(detail::HasSchema<typename Traits::argument>::value ||
-                          std::is_same_v<typename Traits::argument, RawJson>,
-                      "deepseek: the struct a tool takes needs a specialisation of deepseek::Schema");
+        static_assert(
+            detail::HasSchema<typename Traits::argument>::value || std::is_same_v<typename Traits::argument, RawJson>,
+            "deepseek: the struct a tool takes needs a specialisation of deepseek::Schema");
         if constexpr (detail::HasSchema<typename Traits::argument>::value) {
           add_typed<typename Traits::argument>(std::move(name), std::move(description), std::move(function));
         }
@@ -148,22 +151,24 @@ class Tools {
 
   template <class F>
   void add_plain(std::string name, std::string description, F function) {
-    add_function(std::move(name), std::move(description), {}, {},
-                 [function = std::move(function)](const RawJson& arguments, bool& started) mutable -> Result<std::string> {
-                   if (Result<void> object = detail::expect_object(arguments); !object) return object.error();
-                   started = true;
-                   return detail::tool_text(function());
-                 });
+    add_function(
+        std::move(name), std::move(description), {}, {},
+        [function = std::move(function)](const RawJson& arguments, bool& started) mutable -> Result<std::string> {
+          if (Result<void> object = detail::expect_object(arguments); !object) return object.error();
+          started = true;
+          return detail::tool_text(function());
+        });
   }
   template <class Argument, class F>
   void add_typed(std::string name, std::string description, F function) {
-    add_function(std::move(name), std::move(description), schema_of<Argument>(), schema_of<Argument>(true),
-                 [function = std::move(function)](const RawJson& arguments, bool& started) mutable -> Result<std::string> {
-                   Result<Argument> argument = from_json<Argument>(arguments.view());
-                   if (!argument) return argument.error();
-                   started = true;
-                   return detail::tool_text(function(*std::move(argument)));
-                 });
+    add_function(
+        std::move(name), std::move(description), schema_of<Argument>(), schema_of<Argument>(true),
+        [function = std::move(function)](const RawJson& arguments, bool& started) mutable -> Result<std::string> {
+          Result<Argument> argument = from_json<Argument>(arguments.view());
+          if (!argument) return argument.error();
+          started = true;
+          return detail::tool_text(function(*std::move(argument)));
+        });
   }
   void add_function(std::string name, std::string description, RawJson schema, RawJson strict_schema,
                     detail::ToolFunction run);

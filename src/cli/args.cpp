@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <cmath>
+#include <limits>
 
 namespace deepseek::cli {
 
@@ -104,10 +105,11 @@ Result<std::int64_t> parse_integer(std::string_view name, std::string_view text,
                                    std::int64_t most) {
   std::int64_t number = 0;
   const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (status != std::errc() || end != text.data() + text.size() || number < least || number > most)
-    return usage_error(dashed(name) + " needs a whole number from " + std::to_string(least) + " to " +
-                       std::to_string(most));
-  return number;
+  const bool whole = status == std::errc() && end == text.data() + text.size();
+  if (whole && number >= least && number <= most) return number;
+  const bool bounded = most != std::numeric_limits<std::int64_t>::max();
+  return usage_error(dashed(name) + " needs a whole number, at least " + std::to_string(least) +
+                     (bounded ? " and at most " + std::to_string(most) : ""));
 }
 
 Result<std::chrono::milliseconds> parse_seconds(std::string_view name, std::string_view text) {

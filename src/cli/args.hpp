@@ -13,9 +13,9 @@
 namespace deepseek::cli {
 
 struct OptionSpec {
-  const char* name;           ///< without the dashes
-  const char* value;          ///< what stands for its value in the help; null: a switch
-  const char* help;           ///< lines of the help are broken at '\n'
+  const char* name;   ///< without the dashes
+  const char* value;  ///< what stands for its value in the help; null: a switch
+  const char* help;   ///< lines of the help are broken at '\n'
   bool repeatable = false;
 };
 

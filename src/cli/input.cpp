@@ -132,7 +132,11 @@ Result<std::string> read_prompt(const std::string& argument) {
 bool valid_utf8(std::string_view text) {
   for (std::size_t i = 0; i < text.size();) {
     const auto lead = static_cast<unsigned char>(text[i]);
-    const std::size_t length = lead < 0x80 ? 1 : lead >> 5 == 0x6 ? 2 : lead >> 4 == 0xe ? 3 : lead >> 3 == 0x1e ? 4 : 0;
+    const std::size_t length = lead < 0x80         ? 1
+                               : lead >> 5 == 0x6  ? 2
+                               : lead >> 4 == 0xe  ? 3
+                               : lead >> 3 == 0x1e ? 4
+                                                   : 0;
     if (length == 0 || text.size() - i < length) return false;
     std::uint32_t point = length == 1 ? lead : lead & (0xffu >> (length + 1));
     for (std::size_t k = 1; k < length; ++k) {

@@ -294,6 +294,7 @@ std::string hex_id(std::uint64_t seed, std::size_t digits) {
 std::string uuid(std::uint64_t seed) {
   auto id = hex_id(seed, 32);
   id[12] = '4';
+  id[16] = "89ab"[seed % 4];
   for (const std::size_t at : {8u, 13u, 18u, 23u}) id.insert(at, "-");
   return id;
 }

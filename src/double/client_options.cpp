@@ -1,5 +1,5 @@
 // The options of a client for a Double, in a room of their own: only this needs the library's policies.
-#include <deepseek/policy/credential.hpp>
+#include <deepseek/transport/endpoint.hpp>
 #include <deepseek/testing/double.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE

@@ -39,6 +39,13 @@ bool is_framing_header(std::string_view name) {
   return false;
 }
 
+std::string_view without_base(std::string_view path) {
+  for (const std::string_view base : {"/v1", "/beta"}) {
+    if (path.substr(0, base.size()) == base && path.substr(base.size(), 1) == "/") return path.substr(base.size());
+  }
+  return path;
+}
+
 std::string_view find_header(const std::vector<HttpHeader>& headers, std::string_view name) {
   for (const auto& header : headers) {
     if (same_name(header.name, name)) return header.value;

@@ -13,6 +13,8 @@ namespace test::detail {
 bool same_name(std::string_view a, std::string_view b);
 /// Content-Length, Transfer-Encoding and the other headers that belong to one connection.
 bool is_framing_header(std::string_view name);
+/// The operation's path: a leading /v1 or /beta dropped.
+std::string_view without_base(std::string_view path);
 std::string_view find_header(const std::vector<HttpHeader>& headers, std::string_view name);
 
 struct HttpHead {

@@ -19,13 +19,8 @@ struct Route {
 
 Route route(const ReceivedRequest& request) {
   Route found;
-  std::string_view path = request.path;
-  for (const std::string_view base : {"/v1", "/beta"}) {
-    if (path.substr(0, base.size()) != base || path.substr(base.size(), 1) != "/") continue;
-    path.remove_prefix(base.size());
-    found.beta = base == "/beta";
-    break;
-  }
+  const auto path = without_base(request.path);
+  found.beta = path.size() < request.path.size() && request.path[1] == 'b';
   const bool post = request.method == "POST";
   const bool get = request.method == "GET";
   if (post && path == "/chat/completions") found.what = Route::What::chat;
@@ -132,7 +127,7 @@ Plan Playbook::replayed(const ReceivedRequest& request, bool keep) {
   std::vector<const RecordedCall*> fitting;
   for (const auto& call : replay_) {
     const bool fits = (call.method.empty() || call.method == request.method) &&
-                      (call.path.empty() || call.path == request.path) &&
+                      (call.path.empty() || without_base(call.path) == without_base(request.path)) &&
                       (call.request.empty() || call.request == request.body);
     if (fits) fitting.push_back(&call);
   }

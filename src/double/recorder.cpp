@@ -23,7 +23,7 @@ class Forward : public std::enable_shared_from_this<Forward> {
       : recorder_(recorder), session_(session), keep_(keep), resolver_(recorder.io), socket_(recorder.io),
         reader_(HttpReader::Kind::response, answer_limit), buffer_(read_bytes) {
     call_.method = request.method;
-    call_.path = request.path;
+    call_.path = without_base(request.path);
     call_.request = request.body;
     call_.response.clean_end = call_.response.head_complete = false;
     make_request(request);
@@ -50,7 +50,7 @@ class Forward : public std::enable_shared_from_this<Forward> {
   void make_request(const ReceivedRequest& request) {
     const auto& to = recorder_.upstream;
     request_ = request.method + ' ' + to.base + request.path + (request.query.empty() ? "" : '?' + request.query) +
-               " HTTP/1.1\r\nHost: " + to.host + "\r\nConnection: close\r\n";
+               " HTTP/1.1\r\nHost: " + to.authority + "\r\nConnection: close\r\n";
     for (const auto& header : request.headers) {
       if (is_framing_header(header.name) || same_name(header.name, "host")) continue;
       if (same_name(header.name, "accept-encoding")) continue;  // what is recorded must be readable
@@ -214,6 +214,7 @@ std::optional<Upstream> parse_upstream(std::string_view url) {
   const auto slash = std::min(url.find('/'), url.size());
   found.base = url.substr(slash);
   auto place = url.substr(0, slash);
+  found.authority = place;
   const auto bracket = place.find(']');
   const auto colon = place.find(':', bracket == place.npos ? 0 : bracket);
   if (colon != place.npos) found.port = place.substr(colon + 1);

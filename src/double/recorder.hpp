@@ -10,6 +10,7 @@ namespace test::detail {
 
 struct Upstream {
   bool tls = false;
+  std::string authority;  ///< as written: host and port
   std::string host;
   std::string port;
   std::string base;  ///< path before the request's own, without a trailing slash

@@ -67,11 +67,15 @@ class FakeLoop final : public deepseek::Loop {
     }
     now_ = until;
   }
+  /// Moves time to the first timer and runs what is due then.
+  void advance_to_next_timer() {
+    if (!timers_.empty()) advance(timers_.begin()->first.first - now_);
+  }
   /// Runs everything, moving time to each timer in turn, until nothing is left. Bounded by `most`.
   void run_all(std::chrono::nanoseconds most = std::chrono::hours(24)) {
     const deepseek::TimePoint until = now_ + most;
     run();
-    while (!timers_.empty() && timers_.begin()->first.first <= until) advance(timers_.begin()->first.first - now_);
+    while (!timers_.empty() && timers_.begin()->first.first <= until) advance_to_next_timer();
   }
 
   std::size_t timers() const { return timers_.size(); }

@@ -67,9 +67,9 @@ class ScriptedTransport : public deepseek::Transport {
   }
 
   mutable std::mutex mutex_;
-  std::vector<ScriptedAnswer> answers_;   // guarded
-  std::vector<std::string> requests_;     // guarded
-  std::size_t next_ = 0;                  // guarded
+  std::vector<ScriptedAnswer> answers_;  // guarded
+  std::vector<std::string> requests_;    // guarded
+  std::size_t next_ = 0;                 // guarded
   deepseek::Loop* loop_ = nullptr;
 };
 
@@ -94,8 +94,8 @@ inline std::string reply_body(const std::string& message, const std::string& fin
 
 /// One event of a stream.
 inline std::string stream_event(const std::string& delta, const std::string& finish_reason = "") {
-  return R"({"id":"r","object":"chat.completion.chunk","created":1,"model":"deepseek-flash","choices":[{"index":0,"delta":)" + delta +
-         R"(,"finish_reason":)" + (finish_reason.empty() ? "null" : "\"" + finish_reason + "\"") + "}]}";
+  return R"({"id":"r","object":"chat.completion.chunk","created":1,"model":"deepseek-flash","choices":[{"index":0,"delta":)" +
+         delta + R"(,"finish_reason":)" + (finish_reason.empty() ? "null" : "\"" + finish_reason + "\"") + "}]}";
 }
 
 /// `text` as a JSON string.
@@ -110,15 +110,16 @@ inline std::string quoted(const std::string& text) {
 
 /// A tool call as it stands in a message.
 inline std::string call_json(int index, const std::string& id, const std::string& name, const std::string& arguments) {
-  return R"({"index":)" + std::to_string(index) + R"(,"id":)" + quoted(id) + R"(,"type":"function","function":{"name":)" +
-         quoted(name) + R"(,"arguments":)" + quoted(arguments) + "}}";
+  return R"({"index":)" + std::to_string(index) + R"(,"id":)" + quoted(id) +
+         R"(,"type":"function","function":{"name":)" + quoted(name) + R"(,"arguments":)" + quoted(arguments) + "}}";
 }
 
 /// An assistant message with calls.
 inline std::string calls_message(std::initializer_list<std::string> calls, const std::string& reasoning = "thinking") {
   std::string list;
   for (const std::string& call : calls) list += (list.empty() ? "" : ",") + call;
-  return R"({"role":"assistant","content":"","reasoning_content":)" + quoted(reasoning) + R"(,"tool_calls":[)" + list + "]}";
+  return R"({"role":"assistant","content":"","reasoning_content":)" + quoted(reasoning) + R"(,"tool_calls":[)" + list +
+         "]}";
 }
 
 }  // namespace deepseek_tests

@@ -4,7 +4,9 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <mutex>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <thread>
 
 #include "support/catch.hpp"
@@ -61,7 +63,8 @@ TEST_CASE("a conversation keeps what came and sends it back") {
   CHECK(talk.history()[0].role == "system");
   CHECK(talk.history()[2].reasoning_content == "so");
   const auto second = request(scripted, 1);
-  CHECK(second["messages"][2] == nlohmann::json::parse(R"({"role":"assistant","content":"Hello","reasoning_content":"so"})"));
+  CHECK(second["messages"][2] ==
+        nlohmann::json::parse(R"({"role":"assistant","content":"Hello","reasoning_content":"so"})"));
   CHECK(second["stream"] == false);
   talk.clear();
   CHECK(talk.history().size() == 1);
@@ -70,7 +73,8 @@ TEST_CASE("a conversation keeps what came and sends it back") {
 TEST_CASE("the loop runs tools and returns the answer") {
   ScriptedClient scripted;
   Weather weather;
-  scripted.transport->answer(reply_body(calls_message({call_json(0, "id1", "weather", R"({"city": "Oslo"})")}, " odd\nbytes "), "tool_calls"));
+  scripted.transport->answer(
+      reply_body(calls_message({call_json(0, "id1", "weather", R"({"city": "Oslo"})")}, " odd\nbytes "), "tool_calls"));
   scripted.transport->answer(plain_reply("No coat."));
   Conversation talk(scripted.client, {"You are brief."});
   const auto reply = talk.ask("Do I need a coat in Oslo?", weather.tools);
@@ -123,7 +127,9 @@ TEST_CASE("calls of one turn run at the same time, results stand in the order of
     const bool met = changed.wait_for(lock, std::chrono::seconds(20), [&] { return arrived >= 2; });
     return (met ? "met " : "alone ") + place.city;
   });
-  scripted.transport->answer(reply_body(calls_message({call_json(0, "a", "weather", R"({"city":"A"})"), call_json(1, "b", "weather", R"({"city":"B"})")}), "tool_calls"));
+  scripted.transport->answer(reply_body(
+      calls_message({call_json(0, "a", "weather", R"({"city":"A"})"), call_json(1, "b", "weather", R"({"city":"B"})")}),
+      "tool_calls"));
   scripted.transport->answer(plain_reply("done"));
   Conversation talk(scripted.client);
   REQUIRE(talk.ask("?", tools));
@@ -164,7 +170,8 @@ TEST_CASE("a call that is not whole or does not fit is told to the model, not ru
   const char* bad = GENERATE("", "{\"city\":", "[]", "{\"city\":1}", "{\"city\":\"x\",\"more\":1}", "{}");
   scripted.transport->answer(reply_body(calls_message({call_json(0, "a", "weather", bad)}), "tool_calls"));
   SECTION("the model corrects itself") {
-    scripted.transport->answer(reply_body(calls_message({call_json(0, "b", "weather", R"({"city":"Oslo"})")}), "tool_calls"));
+    scripted.transport->answer(
+        reply_body(calls_message({call_json(0, "b", "weather", R"({"city":"Oslo"})")}), "tool_calls"));
     scripted.transport->answer(plain_reply("fine"));
     Conversation talk(scripted.client);
     REQUIRE(talk.ask("?", weather.tools));
@@ -189,7 +196,8 @@ TEST_CASE("the last call of a turn that was cut off is never run, the whole ones
   ScriptedClient scripted;
   Weather weather;
   const char* last = GENERATE("{\"city\":\"B\"}", "{\"city\":\"B", "");
-  scripted.transport->answer(reply_body(calls_message({call_json(0, "a", "weather", R"({"city":"A"})"), call_json(1, "b", "weather", last)}), "length"));
+  scripted.transport->answer(reply_body(
+      calls_message({call_json(0, "a", "weather", R"({"city":"A"})"), call_json(1, "b", "weather", last)}), "length"));
   scripted.transport->answer(plain_reply("fine"));
   Conversation talk(scripted.client);
   REQUIRE(talk.ask("?", weather.tools));
@@ -201,7 +209,8 @@ TEST_CASE("the last call of a turn that was cut off is never run, the whole ones
 TEST_CASE("a tool that does not exist is told to the model once") {
   ScriptedClient scripted;
   Weather weather;
-  for (int i = 0; i < 2; ++i) scripted.transport->answer(reply_body(calls_message({call_json(0, "a", "wether", "{}")}), "tool_calls"));
+  for (int i = 0; i < 2; ++i)
+    scripted.transport->answer(reply_body(calls_message({call_json(0, "a", "wether", "{}")}), "tool_calls"));
   Conversation talk(scripted.client);
   const auto reply = talk.ask("?", weather.tools);
   REQUIRE_FALSE(reply);
@@ -226,17 +235,31 @@ TEST_CASE("a tool that fails tells the model, and the loop goes on") {
   ScriptedClient scripted;
   Tools tools;
   tools.add("fails", "", []() -> Result<std::string> { return deepseek::Error(ErrorCode::io_error, "no \"disk\""); });
-  for (int i = 0; i < 3; ++i) scripted.transport->answer(reply_body(calls_message({call_json(0, "a", "fails", "{}")}), "tool_calls"));
+  for (int i = 0; i < 3; ++i)
+    scripted.transport->answer(reply_body(calls_message({call_json(0, "a", "fails", "{}")}), "tool_calls"));
   scripted.transport->answer(plain_reply("sorry"));
   Conversation talk(scripted.client);
   REQUIRE(talk.ask("?", tools));
   CHECK(talk.history()[2].content == R"({"error":"no \"disk\""})");
 }
 
+TEST_CASE("a tool that returns bytes no request can carry does not end the conversation") {
+  ScriptedClient scripted;
+  Tools tools;
+  tools.add("bytes", "", [] { return "\xff\xfe"; });
+  scripted.transport->answer(reply_body(calls_message({call_json(0, "a", "bytes", "{}")}), "tool_calls"));
+  scripted.transport->answer(plain_reply("sorry"));
+  Conversation talk(scripted.client);
+  REQUIRE(talk.ask("?", tools));
+  CHECK(talk.history()[2].content.find("not UTF-8") != std::string::npos);
+}
+
 TEST_CASE("the rounds are bounded") {
   ScriptedClient scripted;
   Weather weather;
-  for (int i = 0; i < 3; ++i) scripted.transport->answer(reply_body(calls_message({call_json(0, "a", "weather", R"({"city":"A"})")}), "tool_calls"));
+  for (int i = 0; i < 3; ++i)
+    scripted.transport->answer(
+        reply_body(calls_message({call_json(0, "a", "weather", R"({"city":"A"})")}), "tool_calls"));
   deepseek::ConversationOptions options;
   options.max_rounds = 3;
   Conversation talk(scripted.client, options);
@@ -253,7 +276,8 @@ TEST_CASE("a failed ask leaves the history as it was") {
   ScriptedClient scripted;
   Weather weather;
   scripted.transport->answer(plain_reply("one"));
-  scripted.transport->answer(reply_body(calls_message({call_json(0, "a", "weather", R"({"city":"A"})")}), "tool_calls"));
+  scripted.transport->answer(
+      reply_body(calls_message({call_json(0, "a", "weather", R"({"city":"A"})")}), "tool_calls"));
   scripted.transport->fail(deepseek::Error(ErrorCode::connection_lost, "gone"));
   Conversation talk(scripted.client);
   REQUIRE(talk.ask("a"));
@@ -274,8 +298,10 @@ TEST_CASE("tools that were added wrongly are refused before anything is sent") {
 TEST_CASE("calls without an id, or with the same one, are told apart") {
   ScriptedClient scripted;
   Weather weather;
-  scripted.transport->answer(reply_body(calls_message({call_json(0, "", "weather", R"({"city":"A"})"), call_json(1, "x", "weather", R"({"city":"B"})"),
-                                                       call_json(2, "x", "weather", R"({"city":"C"})")}), "tool_calls"));
+  scripted.transport->answer(reply_body(
+      calls_message({call_json(0, "", "weather", R"({"city":"A"})"), call_json(1, "x", "weather", R"({"city":"B"})"),
+                     call_json(2, "x", "weather", R"({"city":"C"})")}),
+      "tool_calls"));
   scripted.transport->answer(plain_reply("fine"));
   Conversation talk(scripted.client);
   REQUIRE(talk.ask("?", weather.tools));
@@ -301,22 +327,28 @@ TEST_CASE("without tools the caller answers calls himself") {
 TEST_CASE("the streamed ask shows the chunks of every round") {
   ScriptedClient scripted;
   Weather weather;
-  scripted.transport->answer({stream_event(R"({"role":"assistant","content":null,"reasoning_content":""})"),
-                              stream_event(R"({"content":null,"reasoning_content":"hm"})"),
-                              stream_event(R"({"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"weather","arguments":"{\"ci"}}]})"),
-                              stream_event(R"({"tool_calls":[{"index":0,"function":{"arguments":"ty\":\"Oslo\"}"}}]})"),
-                              stream_event(R"({"content":""})", "tool_calls"), "[DONE]"});
-  scripted.transport->answer({stream_event(R"({"role":"assistant","content":"No "})"), stream_event(R"({"content":"coat."})"),
-                              stream_event(R"({"content":""})", "stop"), "[DONE]"});
+  scripted.transport->answer(
+      {stream_event(R"({"role":"assistant","content":null,"reasoning_content":""})"),
+       stream_event(R"({"content":null,"reasoning_content":"hm"})"),
+       stream_event(
+           R"({"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"weather","arguments":"{\"ci"}}]})"),
+       stream_event(R"({"tool_calls":[{"index":0,"function":{"arguments":"ty\":\"Oslo\"}"}}]})"),
+       stream_event(R"({"content":""})", "tool_calls"), "[DONE]"});
+  scripted.transport->answer({stream_event(R"({"role":"assistant","content":"No "})"),
+                              stream_event(R"({"content":"coat."})"), stream_event(R"({"content":""})", "stop"),
+                              "[DONE]"});
   Conversation talk(scripted.client);
   std::string text, reasoning;
   const auto caller = std::this_thread::get_id();
   bool here = true;
-  const auto reply = talk.ask_stream("coat?", [&](const deepseek::ChatChunk& chunk) {
-    text += chunk.content();
-    reasoning += chunk.reasoning_content();
-    here = here && std::this_thread::get_id() == caller;
-  }, weather.tools);
+  const auto reply = talk.ask_stream(
+      "coat?",
+      [&](const deepseek::ChatChunk& chunk) {
+        text += chunk.content();
+        reasoning += chunk.reasoning_content();
+        here = here && std::this_thread::get_id() == caller;
+      },
+      weather.tools);
   REQUIRE(reply);
   CHECK(reply->content() == "No coat.");
   CHECK(text == "No coat.");
@@ -329,9 +361,11 @@ TEST_CASE("the streamed ask shows the chunks of every round") {
 
 TEST_CASE("an exception of the chunk function passes through and leaves the history as it was") {
   ScriptedClient scripted;
-  scripted.transport->answer({stream_event(R"({"role":"assistant","content":"No "})"), stream_event(R"({"content":""})", "stop"), "[DONE]"});
+  scripted.transport->answer(
+      {stream_event(R"({"role":"assistant","content":"No "})"), stream_event(R"({"content":""})", "stop"), "[DONE]"});
   Conversation talk(scripted.client);
-  CHECK_THROWS_AS((void)talk.ask_stream("?", [](const deepseek::ChatChunk&) { throw std::runtime_error("stop"); }), std::runtime_error);
+  CHECK_THROWS_AS((void)talk.ask_stream("?", [](const deepseek::ChatChunk&) { throw std::runtime_error("stop"); }),
+                  std::runtime_error);
   CHECK(talk.history().empty());
 }
 
@@ -360,7 +394,8 @@ TEST_CASE("a history survives being saved, byte for byte") {
   turn.prefix = true;
   talk.add(turn);
   talk.add(Message::tool("id", "result"));
-  talk.add(Message::user({deepseek::ContentPart::text_part("look"), deepseek::ContentPart::image("https://x/y.png", "low")}));
+  talk.add(Message::user(
+      {deepseek::ContentPart::text_part("look"), deepseek::ContentPart::image("https://x/y.png", "low")}));
   Conversation other(scripted.client);
   REQUIRE(other.load(talk.save()));
   REQUIRE(other.history().size() == 4);
@@ -375,6 +410,7 @@ TEST_CASE("a history survives being saved, byte for byte") {
   CHECK(other.save() == talk.save());
 
   CHECK(other.load(RawJson("{")).error().code() == ErrorCode::malformed_json);
-  CHECK(other.load(RawJson(R"({"deepseek_conversation":2,"messages":[]})")).error().code() == ErrorCode::schema_mismatch);
+  CHECK(other.load(RawJson(R"({"deepseek_conversation":2,"messages":[]})")).error().code() ==
+        ErrorCode::schema_mismatch);
   CHECK(other.history().size() == 4);
 }

@@ -72,17 +72,20 @@ using deepseek::schema_of;
 using deepseek::to_json;
 
 TEST_CASE("schema_of writes the members, what is required and what is allowed") {
-  CHECK(schema_of<Place>().text() ==
-        R"({"type":"object","properties":{"city":{"type":"string","description":"City and country"},)"
-        R"("unit":{"type":"string","enum":["celsius","fahrenheit"]}},"required":["city"],"additionalProperties":false})");
+  CHECK(
+      schema_of<Place>().text() ==
+      R"({"type":"object","properties":{"city":{"type":"string","description":"City and country"},)"
+      R"("unit":{"type":"string","enum":["celsius","fahrenheit"]}},"required":["city"],"additionalProperties":false})");
   CHECK(schema_of<Place>(true).text() ==
         R"({"type":"object","properties":{"city":{"type":"string","description":"City and country"},)"
         R"("unit":{"anyOf":[{"type":"string","enum":["celsius","fahrenheit"]},{"type":"null"}]}},)"
         R"("required":["city","unit"],"additionalProperties":false})");
-  CHECK(schema_of<Inner>().text() ==
-        R"({"type":"object","properties":{"small":{"type":"integer"},"natural":{"type":"integer","minimum":2,"maximum":10}},)"
-        R"("required":["small","natural"],"additionalProperties":false})");
-  CHECK(schema_of<Nothing>().text() == R"({"type":"object","properties":{},"required":[],"additionalProperties":false})");
+  CHECK(
+      schema_of<Inner>().text() ==
+      R"({"type":"object","properties":{"small":{"type":"integer"},"natural":{"type":"integer","minimum":2,"maximum":10}},)"
+      R"("required":["small","natural"],"additionalProperties":false})");
+  CHECK(schema_of<Nothing>().text() ==
+        R"({"type":"object","properties":{},"required":[],"additionalProperties":false})");
 }
 
 TEST_CASE("schema_of stops at a struct that holds itself") {
@@ -96,7 +99,8 @@ TEST_CASE("schema_of stops at a struct that holds itself") {
 
 TEST_CASE("every schema is JSON") {
   for (bool strict : {false, true}) {
-    for (const deepseek::RawJson& schema : {schema_of<Place>(strict), schema_of<Everything>(strict), schema_of<Node>(strict)}) {
+    for (const deepseek::RawJson& schema :
+         {schema_of<Place>(strict), schema_of<Everything>(strict), schema_of<Node>(strict)}) {
       CHECK(deepseek::interop::to_nlohmann(schema));
     }
   }
@@ -162,10 +166,12 @@ TEST_CASE("from_json names the place and what was expected, never the text") {
   }
   const std::string head = R"({"flag":true,"big":1,"real":)";
   check_refused<Everything>({head + R"(1.6,"words":[],"inners":[],"counts":{}})", "$.real: expected at most 1.5"});
-  check_refused<Everything>({head + R"(1,"words":["a","c"],"inners":[],"counts":{}})", R"($.words[1]: expected one of "a", "b")"});
+  check_refused<Everything>(
+      {head + R"(1,"words":["a","c"],"inners":[],"counts":{}})", R"($.words[1]: expected one of "a", "b")"});
   check_refused<Everything>({head + R"(1,"words":[],"inners":[{"small":1,"natural":2},{"small":"s"}],"counts":{}})",
                              "$.inners[1].small: expected an integer, got a string"});
-  check_refused<Everything>({head + R"(1,"words":[],"inners":[],"counts":{"k":"v"}})", "$.counts.k: expected an integer, got a string"});
+  check_refused<Everything>(
+      {head + R"(1,"words":[],"inners":[],"counts":{"k":"v"}})", "$.counts.k: expected an integer, got a string"});
 }
 
 TEST_CASE("from_json refuses what is not JSON, and what is too deep to walk") {

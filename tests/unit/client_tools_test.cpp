@@ -65,7 +65,8 @@ TEST_CASE("a tool is not run with arguments that do not fit") {
   Tools tools;
   tools.add("typed", "", [&](const Sum&) { return ++runs, "ran"; });
   tools.add("empty", "", [&] { return ++runs, "ran"; });
-  tools.add("described", "", RawJson(R"({"type":"object","required":["x"]})"), [&](const RawJson&) { return ++runs, "ran"; });
+  tools.add("described", "", RawJson(R"({"type":"object","required":["x"]})"),
+            [&](const RawJson&) { return ++runs, "ran"; });
   for (const char* name : {"typed", "empty", "described"}) {
     INFO(name);
     CHECK(tools.call(name, RawJson("")).error().code() == ErrorCode::malformed_json);
@@ -119,13 +120,13 @@ TEST_CASE("the first mistake in adding is kept") {
   CHECK(twice.status().error().code() == ErrorCode::invalid_argument);
   CHECK(twice.status().error().message() == "tool \"a\": added twice");
 
-  for (const char* schema : {"", "{", "[]", "1", R"({"type":"string"})", R"({})", R"({"type":"objekt"})",
-                             R"({"type":"object","properties":[]})", R"({"type":"object","required":"a"})",
-                             R"({"type":"object","properties":{"a":{"$ref":"#/$defs/none"}}})",
-                             R"({"type":"object","properties":{"a":{"$ref":"http://x/"}}})",
-                             R"({"type":"object","patternProperties":{}})", R"({"type":"object","if":{}})",
-                             R"({"type":"object","properties":{"a":{"pattern":"("}}})",
-                             R"({"type":"object","properties":{"a":{"minLength":-1}}})"}) {
+  for (const char* schema :
+       {"", "{", "[]", "1", R"({"type":"string"})", R"({})", R"({"type":"objekt"})",
+        R"({"type":"object","properties":[]})", R"({"type":"object","required":"a"})",
+        R"({"type":"object","properties":{"a":{"$ref":"#/$defs/none"}}})",
+        R"({"type":"object","properties":{"a":{"$ref":"http://x/"}}})", R"({"type":"object","patternProperties":{}})",
+        R"({"type":"object","if":{}})", R"({"type":"object","properties":{"a":{"pattern":"("}}})",
+        R"({"type":"object","properties":{"a":{"minLength":-1}}})"}) {
     INFO(schema);
     Tools tools;
     tools.add("t", "", RawJson(schema), run);
@@ -152,15 +153,21 @@ TEST_CASE("schemas given as JSON are checked") {
       {R"({"type":"integer"})", {"1", "-1", "1.0"}, {"1.5", "\"1\"", "true", "null"}},
       {R"({"type":"number"})", {"1", "1.5"}, {"\"1\"", "[]"}},
       {R"({"type":["string","null"]})", {"\"\"", "null"}, {"0", "{}"}},
-      {R"({"enum":["a",1,null,{"k":[1]}]})", {"\"a\"", "1", "1.0", "null", R"({"k":[1]})"}, {"\"b\"", "2", R"({"k":[2]})"}},
+      {R"({"enum":["a",1,null,{"k":[1]}]})",
+       {"\"a\"", "1", "1.0", "null", R"({"k":[1]})"},
+       {"\"b\"", "2", R"({"k":[2]})"}},
       {R"({"const":3})", {"3"}, {"4", "\"3\""}},
       {R"({"minimum":1,"maximum":3})", {"1", "3", "\"x\""}, {"0", "3.1"}},
       {R"({"exclusiveMinimum":1,"exclusiveMaximum":3})", {"2"}, {"1", "3"}},
       {R"({"multipleOf":0.1})", {"0.3", "1"}, {"0.35"}},
       {R"({"minLength":2,"maxLength":3})", {"\"åø\"", "\"abc\""}, {"\"å\"", "\"abcd\""}},
       {R"({"pattern":"^[A-Z]{2}\\d+$"})", {"\"AB1\"", "5"}, {"\"AB\"", "\"xAB1\"", "\"AB1x\""}},
-      {R"({"items":{"type":"integer"},"minItems":1,"maxItems":2,"uniqueItems":true})", {"[1]", "[1,2]"}, {"[]", "[1,2,3]", "[\"a\"]", "[1,1]"}},
-      {R"({"properties":{"a":{"type":"integer"}},"required":["a"],"additionalProperties":false})", {R"({"a":1})", "7"}, {"{}", R"({"a":"x"})", R"({"a":1,"b":2})"}},
+      {R"({"items":{"type":"integer"},"minItems":1,"maxItems":2,"uniqueItems":true})",
+       {"[1]", "[1,2]"},
+       {"[]", "[1,2,3]", "[\"a\"]", "[1,1]"}},
+      {R"({"properties":{"a":{"type":"integer"}},"required":["a"],"additionalProperties":false})",
+       {R"({"a":1})", "7"},
+       {"{}", R"({"a":"x"})", R"({"a":1,"b":2})"}},
       {R"({"additionalProperties":{"type":"string"}})", {R"({"x":"y"})"}, {R"({"x":1})"}},
       {R"({"minProperties":1,"maxProperties":2})", {R"({"a":1})"}, {"{}", R"({"a":1,"b":1,"c":1})"}},
       {R"({"anyOf":[{"type":"string"},{"minimum":5}]})", {"\"a\"", "5"}, {"4"}},
@@ -168,8 +175,12 @@ TEST_CASE("schemas given as JSON are checked") {
       {R"({"allOf":[{"minimum":5},{"maximum":10}]})", {"7"}, {"4", "11"}},
       {R"({"not":{"type":"string"}})", {"1"}, {"\"a\""}},
       {R"({"$ref":"#/$defs/n","$defs":{"n":{"type":"integer"}}})", {"1"}, {"\"a\""}},
-      {R"({"properties":{"next":{"$ref":"#"}},"additionalProperties":false})", {R"({"next":{"next":{}}})"}, {R"({"next":{"nxt":{}}})"}},
-      {R"({"type":"string","format":"email","title":"t","description":"d","default":1,"examples":[1]})", {"\"x\""}, {"1"}},
+      {R"({"properties":{"next":{"$ref":"#"}},"additionalProperties":false})",
+       {R"({"next":{"next":{}}})"},
+       {R"({"next":{"nxt":{}}})"}},
+      {R"({"type":"string","format":"email","title":"t","description":"d","default":1,"examples":[1]})",
+       {"\"x\""},
+       {"1"}},
   };
   for (const Sample& sample : samples) {
     INFO(sample.schema);
@@ -243,8 +254,8 @@ TEST_CASE("patterns match like ECMA regular expressions") {
       CHECK(match_pattern(row.pattern, text) == PatternMatch::no);
     }
   }
-  for (const char* pattern : {"(", ")", "[", "[b-a]", "*", "a**", "(?=a)", "(?!a)", "(?<=a)", "(a)\\1", "\\p{L}", "\\", "a{3,2}",
-                              "((a{100}){100}){100}", "a{99999}", "\\u12"}) {
+  for (const char* pattern : {"(", ")", "[", "[b-a]", "*", "a**", "(?=a)", "(?!a)", "(?<=a)", "(a)\\1", "\\p{L}", "\\",
+                              "a{3,2}", "((a{100}){100}){100}", "a{99999}", "\\u12"}) {
     INFO(pattern);
     CHECK(match_pattern(pattern, "a") == PatternMatch::unsupported);
   }

@@ -48,11 +48,14 @@ std::uint64_t counted(const std::vector<std::string>& events) {
 
 TEST_CASE("no allocation per event") {
   CHECK(counted({event(R"("content":"word","reasoning_content":null)")}) == 0);
-  CHECK(counted({event(R"("content":"a","reasoning_content":null)"), event(R"("content":"a\n\"b\u00fc","reasoning_content":null)"),
+  CHECK(counted({event(R"("content":"a","reasoning_content":null)"),
+                 event(R"("content":"a\n\"b\u00fc","reasoning_content":null)"),
                  event("\"content\":\"\xE4\xBD\xA0\",\"reasoning_content\":null")}) == 0);
-  CHECK(counted({event(R"("content":null,"reasoning_content":"think")"), event(R"("content":"say","reasoning_content":null)")}) == 0);
-  CHECK(counted({event(R"("tool_calls":[{"index":0,"id":"c","type":"function","function":{"name":"f","arguments":""}}])"),
-                 event(R"("tool_calls":[{"index":0,"function":{"arguments":"{\"x"}}])")}) == 0);
+  CHECK(counted({event(R"("content":null,"reasoning_content":"think")"),
+                 event(R"("content":"say","reasoning_content":null)")}) == 0);
+  CHECK(
+      counted({event(R"("tool_calls":[{"index":0,"id":"c","type":"function","function":{"name":"f","arguments":""}}])"),
+               event(R"("tool_calls":[{"index":0,"function":{"arguments":"{\"x"}}])")}) == 0);
   // Read in full each time: buffers are kept.
   CHECK(counted({event(R"("content":"a","reasoning_content":"b")")}) == 0);
 }

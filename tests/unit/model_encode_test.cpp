@@ -39,13 +39,15 @@ TEST_CASE("the smallest request") {
 TEST_CASE("every field, in a fixed order") {
   ChatRequest r;
   r.model = "deepseek-flash";
-  r.messages = {Message::system("s"),
-                Message::user({ContentPart::text_part("t"), ContentPart::image("https://x/y.png", "low"), ContentPart::file("file-api-1"),
-                               ContentPart::inline_file("data:image/png;base64,AA", "a.png")}),
-                Message::assistant(""), Message::tool("call_00_a", "21"), Message::assistant("```")};
+  r.messages = {
+      Message::system("s"),
+      Message::user({ContentPart::text_part("t"), ContentPart::image("https://x/y.png", "low"),
+                     ContentPart::file("file-api-1"), ContentPart::inline_file("data:image/png;base64,AA", "a.png")}),
+      Message::assistant(""), Message::tool("call_00_a", "21"), Message::assistant("```")};
   r.messages[0].name = "n";
   r.messages[2].reasoning_content = "";
-  r.messages[2].tool_calls = {ToolCall{0, "call_00_a", "function", "weather", "{\"city\": \"Rome\"}", RawJson(R"({"x":1})")}};
+  r.messages[2].tool_calls = {
+      ToolCall{0, "call_00_a", "function", "weather", "{\"city\": \"Rome\"}", RawJson(R"({"x":1})")}};
   r.messages[2].extra = RawJson(R"({"blocks":[{"type":"server","n":1.0}]})");
   r.messages[4].prefix = true;
   r.thinking = thinking::enabled;
@@ -66,19 +68,20 @@ TEST_CASE("every field, in a fixed order") {
   r.safety_check = "high";
   r.title = true;
   r.extra = RawJson(" {\"seed\":7, \"x\":{\"y\":[1,2]}} ");
-  CHECK(encoded(r, true) ==
-        R"({"model":"deepseek-flash","messages":[{"role":"system","content":"s","name":"n"},)"
-        R"({"role":"user","content":[{"type":"text","text":"t"},{"type":"image_url","image_url":{"url":"https://x/y.png","detail":"low"}},)"
-        R"({"type":"file","file_id":"file-api-1"},{"type":"file","file_data":"data:image/png;base64,AA","filename":"a.png"}]},)"
-        R"({"role":"assistant","content":"","reasoning_content":"","tool_calls":[{"id":"call_00_a","type":"function",)"
-        R"("function":{"name":"weather","arguments":"{\"city\": \"Rome\"}"},"x":1}],"blocks":[{"type":"server","n":1.0}]},)"
-        R"({"role":"tool","content":"21","tool_call_id":"call_00_a"},{"role":"assistant","content":"```","prefix":true}],)"
-        R"("thinking":{"type":"enabled"},"reasoning_effort":"low","max_tokens":393216,"response_format":{"type":"json_object"},)"
-        R"("stop":["a","b\n"],"stream":true,"stream_options":{"include_usage":true},"temperature":0.1,"top_p":1,)"
-        R"("tools":[{"type":"function","function":{"name":"weather","description":"d","parameters":{"type":"object"},"strict":true}},)"
-        R"({"type":"deepseek_web_search"}],"tool_choice":{"type":"function","function":{"name":"weather"}},"logprobs":true,)"
-        R"("top_logprobs":20,"user_id":"u-1","frequency_penalty":-2,"presence_penalty":0.5,"safety_check":{"level":"high"},)"
-        R"("title":{"enabled":true},"seed":7,"x":{"y":[1,2]}})");
+  CHECK(
+      encoded(r, true) ==
+      R"({"model":"deepseek-flash","messages":[{"role":"system","content":"s","name":"n"},)"
+      R"({"role":"user","content":[{"type":"text","text":"t"},{"type":"image_url","image_url":{"url":"https://x/y.png","detail":"low"}},)"
+      R"({"type":"file","file_id":"file-api-1"},{"type":"file","file_data":"data:image/png;base64,AA","filename":"a.png"}]},)"
+      R"({"role":"assistant","content":"","reasoning_content":"","tool_calls":[{"id":"call_00_a","type":"function",)"
+      R"("function":{"name":"weather","arguments":"{\"city\": \"Rome\"}"},"x":1}],"blocks":[{"type":"server","n":1.0}]},)"
+      R"({"role":"tool","content":"21","tool_call_id":"call_00_a"},{"role":"assistant","content":"```","prefix":true}],)"
+      R"("thinking":{"type":"enabled"},"reasoning_effort":"low","max_tokens":393216,"response_format":{"type":"json_object"},)"
+      R"("stop":["a","b\n"],"stream":true,"stream_options":{"include_usage":true},"temperature":0.1,"top_p":1,)"
+      R"("tools":[{"type":"function","function":{"name":"weather","description":"d","parameters":{"type":"object"},"strict":true}},)"
+      R"({"type":"deepseek_web_search"}],"tool_choice":{"type":"function","function":{"name":"weather"}},"logprobs":true,)"
+      R"("top_logprobs":20,"user_id":"u-1","frequency_penalty":-2,"presence_penalty":0.5,"safety_check":{"level":"high"},)"
+      R"("title":{"enabled":true},"seed":7,"x":{"y":[1,2]}})");
   CHECK(encoded(r).find("stream_options") == std::string::npos);
 }
 
@@ -86,13 +89,15 @@ TEST_CASE("text is escaped as little as JSON allows") {
   ChatRequest r = hello();
   r.messages[0].content = std::string("a\0b\x1f\"\\\n\r\t/", 10) + "\xC3\xBC\xF0\x9F\x98\x80\x7f";
   const std::string text = encoded(r);
-  CHECK(text.find(R"("a\u0000b\u001f\"\\\n\r\t/)" "\xC3\xBC\xF0\x9F\x98\x80\x7f\"") != std::string::npos);
+  CHECK(text.find(R"("a\u0000b\u001f\"\\\n\r\t/)"
+                  "\xC3\xBC\xF0\x9F\x98\x80\x7f\"") != std::string::npos);
   CHECK(json::parse(text)["messages"][0]["content"] == r.messages[0].content);
 }
 
 TEST_CASE("numbers are the shortest that read back the same") {
   ChatRequest r = hello();
-  for (const double value : {0.1, 1e-7, 1.0 / 3, 2.0, std::numeric_limits<double>::denorm_min(), 1.7976931348623157e308}) {
+  for (const double value :
+       {0.1, 1e-7, 1.0 / 3, 2.0, std::numeric_limits<double>::denorm_min(), 1.7976931348623157e308}) {
     r.temperature = value;
     CHECK(json::parse(encoded(r))["temperature"].get<double>() == value);
   }
@@ -216,7 +221,8 @@ TEST_CASE("a received turn goes back as it came") {
 
 TEST_CASE("parts of an answer go back as they came") {
   auto decoder = detail::make_reply_decoder(false);
-  const std::string parts = R"([{"type":"text","text":"a"},{"type":"citation","url":"u"},{"type":"text","text":"b","x":1}])";
+  const std::string parts =
+      R"([{"type":"text","text":"a"},{"type":"citation","url":"u"},{"type":"text","text":"b","x":1}])";
   decoder->inspect(R"({"choices":[{"finish_reason":"stop","message":{"role":"assistant","content":)" + parts + "}}]}");
   REQUIRE_FALSE(decoder->conclude(true));
   CHECK(decoder->reply().content() == "ab");

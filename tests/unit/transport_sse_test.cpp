@@ -255,7 +255,7 @@ TEST_CASE("sse: whatever the bytes are, the cut does not matter") {
   std::mt19937 random(7);
   for (int round = 0; round < 3000; ++round) {
     std::string text;
-    for (unsigned i = random() % 24; i > 0; --i) text += alphabet[random() % std::size(alphabet)];
+    for (auto i = random() % 24; i > 0; --i) text += alphabet[random() % std::size(alphabet)];
     const SseLimits limits = round % 3 == 0 ? SseLimits{12, 8} : SseLimits{};
     const Result whole = parse_whole(text, limits);
     INFO("round " << round);

@@ -33,10 +33,10 @@ class JsonView {
 
   explicit JsonView(const void* node = nullptr) noexcept : node_(node) {}
   Kind kind() const noexcept;
-  std::size_t size() const noexcept;                         ///< of an array or object
-  JsonView item(std::size_t index) const noexcept;           ///< precondition: array, index < size()
-  JsonView member(std::string_view key) const;               ///< absent if it is none
-  std::string_view string() const noexcept;                  ///< precondition: string
+  std::size_t size() const noexcept;                ///< of an array or object
+  JsonView item(std::size_t index) const noexcept;  ///< precondition: array, index < size()
+  JsonView member(std::string_view key) const;      ///< absent if it is none
+  std::string_view string() const noexcept;         ///< precondition: string
   /// Calls visit(context, key, value) for each member until one returns false.
   void each_member(void* context, bool (*visit)(void*, std::string_view, JsonView)) const;
   const void* node() const noexcept { return node_; }
@@ -60,8 +60,8 @@ class JsonDocument {
 /// Where a value does not fit and what was wanted there. The path grows from the inside out.
 class Mismatch {
  public:
-  bool expected(std::string_view what, JsonView got);        ///< always false, to be returned
-  bool fail(std::string text);                               ///< likewise
+  bool expected(std::string_view what, JsonView got);  ///< always false, to be returned
+  bool fail(std::string text);                         ///< likewise
   void inside(std::string_view member);
   void inside(std::size_t index);
   Error error() const;
@@ -87,11 +87,11 @@ class ValueWriter {
   void begin(char bracket);
   void end(char bracket);
   void key(std::string_view name);
-  void string(std::string_view text);     ///< bytes that are not UTF-8 become U+FFFD
+  void string(std::string_view text);  ///< bytes that are not UTF-8 become U+FFFD
   void boolean(bool value);
   void integer(std::int64_t value);
   void natural(std::uint64_t value);
-  void real(double value);                ///< not finite: null
+  void real(double value);  ///< not finite: null
   void null();
   void raw(std::string_view json);
   void member(std::string_view name, std::string_view text) { key(name), string(text); }

@@ -29,7 +29,7 @@ struct SavedMessage {
   std::string extra;
 };
 struct SavedConversation {
-  int deepseek_conversation = 1;   ///< the format's version
+  int deepseek_conversation = 1;  ///< the format's version
   std::vector<SavedMessage> messages;
 };
 
@@ -38,19 +38,19 @@ struct SavedConversation {
 template <>
 struct Schema<detail::SavedPart> {
   using P = detail::SavedPart;
-  static constexpr auto fields = std::make_tuple(
-      deepseek::field("type", &P::type), deepseek::field("text", &P::text), deepseek::field("url", &P::url),
-      deepseek::field("detail", &P::detail), deepseek::field("file_id", &P::file_id),
-      deepseek::field("file_data", &P::file_data), deepseek::field("filename", &P::filename),
-      deepseek::field("raw", &P::raw));
+  static constexpr auto fields =
+      std::make_tuple(deepseek::field("type", &P::type), deepseek::field("text", &P::text),
+                      deepseek::field("url", &P::url), deepseek::field("detail", &P::detail),
+                      deepseek::field("file_id", &P::file_id), deepseek::field("file_data", &P::file_data),
+                      deepseek::field("filename", &P::filename), deepseek::field("raw", &P::raw));
 };
 template <>
 struct Schema<detail::SavedCall> {
   using C = detail::SavedCall;
   static constexpr auto fields =
-      std::make_tuple(deepseek::field("index", &C::index), deepseek::field("id", &C::id), deepseek::field("type", &C::type),
-                      deepseek::field("name", &C::name), deepseek::field("arguments", &C::arguments),
-                      deepseek::field("extra", &C::extra));
+      std::make_tuple(deepseek::field("index", &C::index), deepseek::field("id", &C::id),
+                      deepseek::field("type", &C::type), deepseek::field("name", &C::name),
+                      deepseek::field("arguments", &C::arguments), deepseek::field("extra", &C::extra));
 };
 template <>
 struct Schema<detail::SavedMessage> {
@@ -81,8 +81,8 @@ DEEPSEEK_DECL SavedMessage to_saved(const Message& message) {
   saved.prefix = message.prefix;
   saved.extra = message.extra.text();
   for (const ContentPart& part : message.parts) {
-    saved.parts.push_back({part.type, part.text, part.url, part.detail, part.file_id, part.file_data, part.filename,
-                           part.raw.text()});
+    saved.parts.push_back(
+        {part.type, part.text, part.url, part.detail, part.file_id, part.file_data, part.filename, part.raw.text()});
   }
   for (const ToolCall& call : message.tool_calls) {
     saved.tool_calls.push_back({call.index, call.id, call.type, call.name, call.arguments, call.extra.text()});
@@ -130,13 +130,13 @@ DEEPSEEK_DECL void make_call_ids_distinct(std::vector<ToolCall>& calls) {
 /// Remembers which tools were called badly when they were called last.
 class BadCalls {
  public:
-  /// The refusal of a tool that was called badly twice in a row, or nothing.
-  std::optional<Error> note(const std::vector<ToolCall>& calls, const std::vector<ToolAnswer>& answers) {
+  /// The index of a call whose tool was called badly for the second time in a row, or nothing.
+  std::optional<std::size_t> note(const std::vector<ToolCall>& calls, const std::vector<ToolAnswer>& answers) {
     const std::vector<std::string> before = bad_;
     for (const ToolCall& call : calls) bad_.erase(std::remove(bad_.begin(), bad_.end(), call.name), bad_.end());
     for (std::size_t i = 0; i < calls.size(); ++i) {
       if (!answers[i].refused) continue;
-      if (std::find(before.begin(), before.end(), calls[i].name) != before.end()) return answers[i].refused;
+      if (std::find(before.begin(), before.end(), calls[i].name) != before.end()) return i;
       bad_.push_back(calls[i].name);
     }
     return std::nullopt;
@@ -171,7 +171,16 @@ DEEPSEEK_DECL Error refused_call_error(const Error& refusal, const std::string& 
   const bool unknown = refusal.code() == ErrorCode::tool_failed;
   return Error(unknown ? ErrorCode::tool_failed : ErrorCode::schema_mismatch,
                "the model called the tool \"" + name.substr(0, 128) + "\" badly twice in a row: " + refusal.message(),
-               unknown ? "name the tools in the system message" : "raise max_tokens, use Tools::strict(), or simplify the schema");
+               unknown ? "name the tools in the system message"
+                       : "raise max_tokens, use Tools::strict(), or simplify the schema");
+}
+
+/// The assistant turn as the history keeps it.
+DEEPSEEK_DECL Message kept_turn(const ChatReply& reply) {
+  Message turn = reply.message();
+  if (turn.role.empty()) turn.role = role::assistant;
+  make_call_ids_distinct(turn.tool_calls);
+  return turn;
 }
 
 }  // namespace detail
@@ -226,35 +235,32 @@ DEEPSEEK_DECL Result<ChatReply> Conversation::run(Message message, const ChunkFu
   for (int round = 1;; ++round) {
     Result<ChatReply> reply = send(make_request(tools), on_chunk, options);
     if (!reply) return reply;
-    history_.push_back(reply->message());
-    Message& turn = history_.back();
-    if (turn.role.empty()) turn.role = role::assistant;
-    detail::make_call_ids_distinct(turn.tool_calls);
+    const Message turn = detail::kept_turn(*reply);
+    history_.push_back(turn);
     if (turn.tool_calls.empty() || tools.empty()) {
       guard.keep();
       return reply;
     }
     if (round >= options_.max_rounds) {
-      return detail::with_partial(Error(ErrorCode::too_many_rounds,
-                                        "the model still calls tools after " + std::to_string(round) + " requests",
-                                        "raise ConversationOptions::max_rounds"),
-                                  *reply);
+      return detail::with_partial(
+          Error(ErrorCode::too_many_rounds, "the model still calls tools after " + std::to_string(round) + " requests",
+                "raise ConversationOptions::max_rounds"),
+          *reply);
     }
     if (options.cancel.cancelled()) return detail::with_partial(Error(ErrorCode::cancelled, "cancelled"), *reply);
     const bool cut_off = reply->finish_reason() == finish_reason::length;
     std::vector<detail::ToolAnswer> answers =
         detail::answer_tool_calls(tools, turn, cut_off, options_.max_parallel_tools);
-    const std::vector<ToolCall> calls = turn.tool_calls;
-    if (std::optional<Error> refusal = bad_calls.note(calls, answers)) {
-      std::size_t culprit = 0;
-      while (!answers[culprit].refused || answers[culprit].refused->message() != refusal->message()) ++culprit;
-      return detail::with_partial(detail::refused_call_error(*refusal, calls[culprit].name), *reply);
+    if (const std::optional<std::size_t> bad = bad_calls.note(turn.tool_calls, answers)) {
+      return detail::with_partial(detail::refused_call_error(*answers[*bad].refused, turn.tool_calls[*bad].name),
+                                  *reply);
     }
     for (detail::ToolAnswer& answer : answers) history_.push_back(std::move(answer.message));
   }
 }
 
-DEEPSEEK_DECL Result<ChatReply> Conversation::ask(std::string_view text, const Tools& tools, const CallOptions& options) {
+DEEPSEEK_DECL Result<ChatReply> Conversation::ask(std::string_view text, const Tools& tools,
+                                                  const CallOptions& options) {
   return run(Message::user(std::string(text)), nullptr, tools, options);
 }
 DEEPSEEK_DECL Result<ChatReply> Conversation::ask(Message message, const Tools& tools, const CallOptions& options) {

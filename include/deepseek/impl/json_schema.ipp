@@ -15,7 +15,21 @@ namespace detail {
 
 using JsonNode = nlohmann::json;
 
-enum class KeywordValue { any, text, number, size, boolean, list, text_list, schema, schema_list, schema_map, type, ref, pattern };
+enum class KeywordValue {
+  any,
+  text,
+  number,
+  size,
+  boolean,
+  list,
+  text_list,
+  schema,
+  schema_list,
+  schema_map,
+  type,
+  ref,
+  pattern
+};
 struct SchemaKeyword {
   std::string_view name;
   KeywordValue value;
@@ -117,23 +131,35 @@ class SchemaCompiler {
       return path + " must be " + what;
     };
     switch (wanted) {
-      case KeywordValue::any: return std::nullopt;
-      case KeywordValue::text: return unless(value.is_string(), "a string");
-      case KeywordValue::number: return unless(value.is_number(), "a number");
-      case KeywordValue::size: return unless(value.is_number_unsigned(), "a whole number");
-      case KeywordValue::boolean: return unless(value.is_boolean(), "true or false");
-      case KeywordValue::list: return unless(value.is_array(), "an array");
-      case KeywordValue::type: return type(value, path);
-      case KeywordValue::text_list: return text_list(value, path);
-      case KeywordValue::schema: return schema(value, path);
-      case KeywordValue::schema_list: return schema_list(value, path);
-      case KeywordValue::schema_map: return schema_map(value, path);
+      case KeywordValue::any:
+        return std::nullopt;
+      case KeywordValue::text:
+        return unless(value.is_string(), "a string");
+      case KeywordValue::number:
+        return unless(value.is_number(), "a number");
+      case KeywordValue::size:
+        return unless(value.is_number_unsigned(), "a whole number");
+      case KeywordValue::boolean:
+        return unless(value.is_boolean(), "true or false");
+      case KeywordValue::list:
+        return unless(value.is_array(), "an array");
+      case KeywordValue::type:
+        return type(value, path);
+      case KeywordValue::text_list:
+        return text_list(value, path);
+      case KeywordValue::schema:
+        return schema(value, path);
+      case KeywordValue::schema_list:
+        return schema_list(value, path);
+      case KeywordValue::schema_map:
+        return schema_map(value, path);
       case KeywordValue::ref:
         return unless(value.is_string() && resolve_ref(root_, value.get_ref<const std::string&>()),
                       "\"#\" or the name of a schema in #/$defs");
       case KeywordValue::pattern:
-        return unless(value.is_string() && match_pattern(value.get_ref<const std::string&>(), "") != PatternMatch::unsupported,
-                      "a regular expression without look-around and back-references");
+        return unless(
+            value.is_string() && match_pattern(value.get_ref<const std::string&>(), "") != PatternMatch::unsupported,
+            "a regular expression without look-around and back-references");
     }
     return std::nullopt;
   }
@@ -235,7 +261,8 @@ class SchemaCheck {
     if (type == "array") return value.is_array();
     if (type == "object") return value.is_object();
     if (type == "number") return value.is_number();
-    return value.is_number_integer() || (value.is_number_float() && std::floor(value.get<double>()) == value.get<double>());
+    return value.is_number_integer() ||
+           (value.is_number_float() && std::floor(value.get<double>()) == value.get<double>());
   }
 
   bool type(const JsonNode& schema, const JsonNode& value) {
@@ -250,7 +277,8 @@ class SchemaCheck {
   }
 
   bool words(const JsonNode& schema, const JsonNode& value) {
-    if (const JsonNode* only = part(schema, "const"); only && *only != value) return why_.fail("is not the only value allowed");
+    if (const JsonNode* only = part(schema, "const"); only && *only != value)
+      return why_.fail("is not the only value allowed");
     const JsonNode* list = part(schema, "enum");
     if (!list) return true;
     for (const JsonNode& item : *list) {
@@ -272,9 +300,8 @@ class SchemaCheck {
     };
     return bound("minimum", [x](double y) { return x >= y; }) && bound("maximum", [x](double y) { return x <= y; }) &&
            bound("exclusiveMinimum", [x](double y) { return x > y; }) &&
-           bound("exclusiveMaximum", [x](double y) { return x < y; }) && bound("multipleOf", [x](double y) {
-             return y <= 0 || std::abs(x / y - std::round(x / y)) < 1e-9;
-           });
+           bound("exclusiveMaximum", [x](double y) { return x < y; }) &&
+           bound("multipleOf", [x](double y) { return y <= 0 || std::abs(x / y - std::round(x / y)) < 1e-9; });
   }
 
   bool sized(const JsonNode& schema, const char* least, const char* most, std::size_t size) {
@@ -340,15 +367,18 @@ class SchemaCheck {
     return true;
   }
 
-  /// How many schemas of a list fit. Mismatches inside are forgotten: none of them is the reason.
+  /// Whether it fits; a mismatch inside is forgotten, because it is not the reason.
+  bool fits(const JsonNode& schema, const JsonNode& value) {
+    Mismatch kept;
+    std::swap(why_, kept);
+    const bool good = this->value(schema, value);
+    std::swap(why_, kept);
+    return good;
+  }
+
   std::size_t fitting(const JsonNode& list, const JsonNode& value) {
     std::size_t count = 0;
-    for (const JsonNode& schema : list) {
-      Mismatch ignored;
-      std::swap(why_, ignored);
-      count += this->value(schema, value);
-      std::swap(why_, ignored);
-    }
+    for (const JsonNode& schema : list) count += fits(schema, value);
     return count;
   }
 
@@ -358,9 +388,11 @@ class SchemaCheck {
         if (!this->value(each, value)) return false;
       }
     }
-    if (const JsonNode* any = part(schema, "anyOf"); any && fitting(*any, value) == 0) return why_.fail("fits none of anyOf");
-    if (const JsonNode* one = part(schema, "oneOf"); one && fitting(*one, value) != 1) return why_.fail("must fit exactly one of oneOf");
-    if (const JsonNode* none = part(schema, "not"); none && fitting(JsonNode::array({*none}), value) != 0) {
+    if (const JsonNode* any = part(schema, "anyOf"); any && fitting(*any, value) == 0)
+      return why_.fail("fits none of anyOf");
+    if (const JsonNode* one = part(schema, "oneOf"); one && fitting(*one, value) != 1)
+      return why_.fail("must fit exactly one of oneOf");
+    if (const JsonNode* none = part(schema, "not"); none && fits(*none, value)) {
       return why_.fail("fits what the schema excludes");
     }
     // A budget that ran out inside `not` must not look like "does not fit".
@@ -377,7 +409,8 @@ DEEPSEEK_DECL Result<void> JsonSchema::check(std::string_view json) const {
   Result<JsonDocument> document = JsonDocument::parse(json);
   if (!document) return document.error();
   Mismatch why;
-  if (SchemaCheck(node_of(document_.root()), why).value(node_of(document_.root()), node_of(document->root()))) return {};
+  if (SchemaCheck(node_of(document_.root()), why).value(node_of(document_.root()), node_of(document->root())))
+    return {};
   return why.error();
 }
 

@@ -137,14 +137,20 @@ class PatternCompiler {
   PatternProgram atom(int nesting) {
     const char32_t c = text_[at_++];
     switch (c) {
-      case U'^': return {{Kind::begin}};
-      case U'$': return {{Kind::end}};
-      case U'.': return one_of({{{U'\n', U'\n'}, {U'\r', U'\r'}, {0x2028, 0x2029}}, true});
-      case U'(': return group(nesting);
-      case U'[': return bracket();
+      case U'^':
+        return {{Kind::begin}};
+      case U'$':
+        return {{Kind::end}};
+      case U'.':
+        return one_of({{{U'\n', U'\n'}, {U'\r', U'\r'}, {0x2028, 0x2029}}, true});
+      case U'(':
+        return group(nesting);
+      case U'[':
+        return bracket();
       case U'*':
       case U'+':
-      case U'?': return fail();
+      case U'?':
+        return fail();
       case U'\\':
         if (take(U'b')) return {{Kind::word_edge}};
         if (take(U'B')) return {{Kind::no_word_edge}};
@@ -152,7 +158,8 @@ class PatternCompiler {
           CharSet set;
           return escape(set) ? one_of(std::move(set)) : fail();
         }
-      default: return one_of({{{c, c}}, false});
+      default:
+        return one_of({{{c, c}}, false});
     }
   }
 
@@ -176,10 +183,14 @@ class PatternCompiler {
     const bool inverse = kind < U'a';
     std::vector<CharRange> ranges;
     switch (kind | 0x20) {
-      case U'd': ranges = {{U'0', U'9'}}; break;
-      case U'w': ranges = {{U'0', U'9'}, {U'A', U'Z'}, {U'_', U'_'}, {U'a', U'z'}}; break;
+      case U'd':
+        ranges = {{U'0', U'9'}};
+        break;
+      case U'w':
+        ranges = {{U'0', U'9'}, {U'A', U'Z'}, {U'_', U'_'}, {U'a', U'z'}};
+        break;
       default:
-        ranges = {{9, 13}, {32, 32}, {0xA0, 0xA0}, {0x1680, 0x1680}, {0x2000, 0x200A},
+        ranges = {{9, 13},          {32, 32},         {0xA0, 0xA0},     {0x1680, 0x1680}, {0x2000, 0x200A},
                   {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000}, {0xFEFF, 0xFEFF}};
     }
     char32_t from = 0;
@@ -215,13 +226,31 @@ class PatternCompiler {
     if (done()) return false;
     char32_t c = text_[at_++];
     switch (c) {
-      case U'd': case U'D': case U'w': case U'W': case U's': case U'S': return add_class(set, c), true;
-      case U'n': c = U'\n'; break;
-      case U'r': c = U'\r'; break;
-      case U't': c = U'\t'; break;
-      case U'f': c = U'\f'; break;
-      case U'v': c = U'\v'; break;
-      case U'0': c = 0; break;
+      case U'd':
+      case U'D':
+      case U'w':
+      case U'W':
+      case U's':
+      case U'S':
+        return add_class(set, c), true;
+      case U'n':
+        c = U'\n';
+        break;
+      case U'r':
+        c = U'\r';
+        break;
+      case U't':
+        c = U'\t';
+        break;
+      case U'f':
+        c = U'\f';
+        break;
+      case U'v':
+        c = U'\v';
+        break;
+      case U'0':
+        c = 0;
+        break;
       case U'x':
         if (!hex(2, c)) return false;
         break;
@@ -317,8 +346,12 @@ class PatternRun {
       }
       const PatternStep& step = program_[index];
       switch (step.kind) {
-        case Kind::set: states.push_back(here); break;
-        case Kind::jump: todo_.push_back(here + step.x); break;
+        case Kind::set:
+          states.push_back(here);
+          break;
+        case Kind::jump:
+          todo_.push_back(here + step.x);
+          break;
         case Kind::split:
           todo_.push_back(here + step.x);
           todo_.push_back(here + step.y);
@@ -356,7 +389,8 @@ DEEPSEEK_DECL std::u32string code_points(std::string_view text) {
     const auto lead = static_cast<unsigned char>(text[i]);
     const std::size_t size = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
     char32_t c = size == 1 ? lead : lead & (0xFFu >> (size + 1));
-    for (std::size_t k = 1; k < size && i + k < text.size(); ++k) c = c << 6 | (static_cast<unsigned char>(text[i + k]) & 0x3Fu);
+    for (std::size_t k = 1; k < size && i + k < text.size(); ++k)
+      c = c << 6 | (static_cast<unsigned char>(text[i + k]) & 0x3Fu);
     out.push_back(c);
     i += size;
   }

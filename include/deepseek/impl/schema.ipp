@@ -47,15 +47,23 @@ DEEPSEEK_DECL Result<JsonDocument> JsonDocument::parse(std::string_view text) {
 DEEPSEEK_DECL JsonView::Kind JsonView::kind() const noexcept {
   if (!node_) return Kind::absent;
   switch (node_of(*this).type()) {
-    case nlohmann::json::value_t::null: return Kind::null;
-    case nlohmann::json::value_t::boolean: return Kind::boolean;
+    case nlohmann::json::value_t::null:
+      return Kind::null;
+    case nlohmann::json::value_t::boolean:
+      return Kind::boolean;
     case nlohmann::json::value_t::number_integer:
-    case nlohmann::json::value_t::number_unsigned: return Kind::integer;
-    case nlohmann::json::value_t::number_float: return Kind::real;
-    case nlohmann::json::value_t::string: return Kind::string;
-    case nlohmann::json::value_t::array: return Kind::array;
-    case nlohmann::json::value_t::object: return Kind::object;
-    default: return Kind::absent;
+    case nlohmann::json::value_t::number_unsigned:
+      return Kind::integer;
+    case nlohmann::json::value_t::number_float:
+      return Kind::real;
+    case nlohmann::json::value_t::string:
+      return Kind::string;
+    case nlohmann::json::value_t::array:
+      return Kind::array;
+    case nlohmann::json::value_t::object:
+      return Kind::object;
+    default:
+      return Kind::absent;
   }
 }
 
@@ -82,14 +90,21 @@ DEEPSEEK_DECL void JsonView::each_member(void* context, bool (*visit)(void*, std
 
 DEEPSEEK_DECL const char* kind_name(JsonView view) {
   switch (view.kind()) {
-    case JsonView::Kind::absent: return "nothing";
-    case JsonView::Kind::null: return "null";
-    case JsonView::Kind::boolean: return "a boolean";
+    case JsonView::Kind::absent:
+      return "nothing";
+    case JsonView::Kind::null:
+      return "null";
+    case JsonView::Kind::boolean:
+      return "a boolean";
     case JsonView::Kind::integer:
-    case JsonView::Kind::real: return "a number";
-    case JsonView::Kind::string: return "a string";
-    case JsonView::Kind::array: return "an array";
-    case JsonView::Kind::object: return "an object";
+    case JsonView::Kind::real:
+      return "a number";
+    case JsonView::Kind::string:
+      return "a string";
+    case JsonView::Kind::array:
+      return "an array";
+    case JsonView::Kind::object:
+      return "an object";
   }
   return "nothing";
 }
@@ -296,7 +311,8 @@ DEEPSEEK_DECL std::string_view without_fence(std::string_view text) {
   constexpr std::string_view blanks = " \t\r\n";
   const auto trim = [&](std::string_view part) {
     const std::size_t first = part.find_first_not_of(blanks);
-    return first == std::string_view::npos ? std::string_view() : part.substr(first, part.find_last_not_of(blanks) - first + 1);
+    return first == std::string_view::npos ? std::string_view()
+                                           : part.substr(first, part.find_last_not_of(blanks) - first + 1);
   };
   text = trim(text);
   if (text.substr(0, 3) != "```") return text;
@@ -322,7 +338,8 @@ DEEPSEEK_DECL void instruct_json(ChatRequest& request, const RawJson& schema) {
       "Answer with one JSON object and nothing else. It must conform to this JSON schema:\n" + schema.text();
   request.response_format = "json_object";
   // One system message, because chat templates of some servers allow no second.
-  if (!request.messages.empty() && request.messages.front().role == role::system && request.messages.front().parts.empty()) {
+  if (!request.messages.empty() && request.messages.front().role == role::system &&
+      request.messages.front().parts.empty()) {
     request.messages.front().content += "\n\n" + text;
   } else {
     request.messages.insert(request.messages.begin(), Message::system(text));
@@ -351,8 +368,9 @@ DEEPSEEK_DECL Result<void> chat_structured(const DeepSeekClient& client, ChatReq
     // An empty answer is asked for again as it was: there is nothing to correct, and an empty turn may not be sent.
     if (reply->content().empty()) continue;
     request.messages.push_back(reply->message());
-    request.messages.push_back(Message::user("That is not the JSON object that was asked for: " + done.error().message() +
-                                             ". Answer again with the corrected JSON object alone."));
+    request.messages.push_back(
+        Message::user("That is not the JSON object that was asked for: " + done.error().message() +
+                      ". Answer again with the corrected JSON object alone."));
   }
 }
 

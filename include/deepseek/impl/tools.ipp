@@ -8,20 +8,21 @@
 
 #include <deepseek/detail/tool_calls.hpp>
 #include <deepseek/impl/json_schema.ipp>
+#include <deepseek/model/detail/json_text.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
 namespace detail {
 
 struct ToolEntry {
   Tool definition = {};
-  RawJson strict_schema = {};      ///< empty: the definition's own
-  ToolFunction run = {};           ///< empty: the service runs it
+  RawJson strict_schema = {};  ///< empty: the definition's own
+  ToolFunction run = {};       ///< empty: the service runs it
 };
 
 class ToolSet {
  public:
   std::vector<ToolEntry> entries;
-  std::optional<Error> error;      ///< the first
+  std::optional<Error> error;  ///< the first
   bool strict = false;
 
   const ToolEntry* find(std::string_view name) const {
@@ -73,15 +74,19 @@ DEEPSEEK_DECL std::string tool_error_json(const std::string& text) {
 
 DEEPSEEK_DECL ToolAnswer answer_tool_call(const ToolSet& set, const ToolCall& call, bool cut_off) {
   ToolAnswer answer;
-  bool started = false;
-  Result<std::string> result =
-      cut_off ? Result<std::string>(Error(ErrorCode::schema_mismatch, "the call was cut off by the token limit"))
-              : run_tool(set, call.name, RawJson(call.arguments), started);
-  if (!result && !started) answer.refused = result.error();
-  std::string text = result ? *std::move(result)
-                            : tool_error_json(started ? result.error().message()
-                                                      : "not run: " + result.error().message());
-  answer.message = Message::tool(call.id, std::move(text));
+  answer.message = Message::tool(call.id, {});
+  std::string& text = answer.message.content;
+  if (cut_off) {
+    answer.refused = Error(ErrorCode::schema_mismatch, "the call was cut off by the token limit");
+  } else {
+    bool started = false;
+    Result<std::string> result = run_tool(set, call.name, RawJson(call.arguments), started);
+    if (!result && !started) answer.refused = result.error();
+    text = result ? *std::move(result) : tool_error_json(result.error().message());
+  }
+  if (answer.refused) text = tool_error_json("not run: " + answer.refused->message());
+  // Bytes that no request can carry must not end the conversation: the model is told instead.
+  if (!valid_utf8(text)) text = tool_error_json("the tool returned bytes that are not UTF-8 text");
   return answer;
 }
 
@@ -115,8 +120,8 @@ DEEPSEEK_DECL std::vector<ToolAnswer> answer_tool_calls(const Tools& tools, cons
 
 DEEPSEEK_DECL Tools::Tools() : set_(std::make_shared<detail::ToolSet>()) {}
 
-DEEPSEEK_DECL void Tools::add_function(std::string name, std::string description, RawJson schema,
-                                       RawJson strict_schema, detail::ToolFunction run) {
+DEEPSEEK_DECL void Tools::add_function(std::string name, std::string description, RawJson schema, RawJson strict_schema,
+                                       detail::ToolFunction run) {
   if (set_->find(name)) return set_->refuse(name, "added twice");
   detail::ToolEntry entry;
   entry.definition.name = std::move(name);

@@ -11,7 +11,7 @@ DEEPSEEK_BEGIN_NAMESPACE
 
 /// What the lint must know beside the request.
 struct LintContext {
-  bool deepseek = true;   ///< the endpoint is DeepSeek: its own rules apply, not only those of any server
+  bool deepseek = true;                 ///< the endpoint is DeepSeek: its own rules apply, not only those of any server
   std::string_view default_model = {};  ///< what a request without a model is sent with
 };
 

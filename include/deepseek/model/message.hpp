@@ -27,7 +27,7 @@ struct ContentPart {
   std::string file_id = {};       ///< type file: excludes file_data
   std::string file_data = {};     ///< type file: data: URL
   std::string filename = {};      ///< type file, with file_data only
-  RawJson raw = {};               ///< a part of unknown type: the whole object, sent back unchanged
+  RawJson raw = {};               ///< not empty: the whole object, sent as it is (a part of unknown type)
 
   static ContentPart text_part(std::string text);
   static ContentPart image(std::string url, std::string detail = {});
@@ -49,7 +49,7 @@ struct ToolCall {
 struct Message {
   std::string role = {};
   std::string content = {};                    ///< sent if `parts` is empty ("" is sent, never null)
-  std::vector<ContentPart> parts = {};         ///< user messages; sent instead of `content`
+  std::vector<ContentPart> parts = {};         ///< sent instead of `content`; a reply's text parts are in both
   std::optional<std::string> reasoning_content = {};  ///< assistant: byte for byte as received; set = sent
   std::vector<ToolCall> tool_calls = {};       ///< assistant
   std::string tool_call_id = {};               ///< tool

@@ -4,6 +4,7 @@
 // was decoded in full, the next is compared with it byte by byte; if all but the string is equal and the
 // string is a valid one, then the event is decoded: same members, other text.
 #pragma once
+#include <cstring>
 #include <string>
 #include <string_view>
 
@@ -23,8 +24,8 @@ class ChunkTemplate {
   bool match(std::string_view event, std::string_view& varying) const noexcept {
     if (size_ == 0 || event.size() < size_) return false;
     const char* const suffix = event.data() + event.size() - (size_ - prefix_);
-    if (event.compare(0, prefix_, text_.data(), prefix_) != 0) return false;
-    if (std::string_view(suffix, size_ - prefix_) != std::string_view(text_.data() + prefix_, size_ - prefix_)) return false;
+    if (std::memcmp(event.data(), text_.data(), prefix_) != 0) return false;
+    if (std::memcmp(suffix, text_.data() + prefix_, size_ - prefix_) != 0) return false;
     varying = std::string_view(event.data() + prefix_, event.size() - size_);
     return true;
   }
@@ -36,10 +37,10 @@ class ChunkTemplate {
   std::size_t slot = 0;    ///< place in the choice's tool calls
 
  private:
-  std::string text_;         ///< what stands before the string, then what stands after it
+  std::string text_;  ///< what stands before the string, then what stands after it
   std::size_t prefix_ = 0;
-  std::size_t size_ = 0;     ///< 0: nothing learned
-  ChatChunk chunk_;          ///< its views lie in text_, except those set for each event
+  std::size_t size_ = 0;  ///< 0: nothing learned
+  ChatChunk chunk_;       ///< its views lie in text_, except those set for each event
   ToolCallDelta call_;
 };
 

@@ -24,7 +24,10 @@ Operation operation_of(const CompletionRequest& request, bool stream);
 Operation models_operation();
 Operation balance_operation();
 
-/// Decodes a chat or FIM reply, streamed or not, and gathers it into a ChatReply.
+/// Decodes a chat or FIM reply, streamed or not, and gathers it into a ChatReply. A body that was read to its
+/// closing brace is whole even if its choices name no finish_reason; a stream is not. Of several choices,
+/// each must have ended, and one that was filtered or broke off decides. Unknown members are kept (at most
+/// 256 names in one place): in a stream strings and arrays grow, of anything else the newest value stays.
 class ReplyDecoder : public Decoder {
  public:
   /// The chunks of the frame inspected last (streams: usually one, one per choice). Borrowed until the

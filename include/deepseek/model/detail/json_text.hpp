@@ -26,8 +26,9 @@ bool valid_utf8(std::string_view text);
 /// Without surrounding white space and a byte order mark.
 std::string_view json_trim(std::string_view text);
 
-/// True if `body` may stand between the quotes of a JSON string.
-bool valid_string_body(std::string_view body);
+/// What `body` is between the quotes of a JSON string.
+enum class StringBody { invalid, literal, escaped };
+StringBody classify_string_body(std::string_view body);
 
 /// The text of a valid string body: `body` itself without escapes, else decoded and appended to
 /// `scratch`, never longer than `body`. Lone surrogates become U+FFFD. The caller reserves `scratch` if
@@ -49,7 +50,9 @@ class JsonValue {
   bool is_true() const noexcept { return text_ == "true"; }
   std::string_view raw() const noexcept { return text_; }
   /// Between the quotes, escapes untouched. Empty unless it is a string.
-  std::string_view body() const noexcept { return is_string() ? text_.substr(1, text_.size() - 2) : std::string_view(); }
+  std::string_view body() const noexcept {
+    return is_string() ? text_.substr(1, text_.size() - 2) : std::string_view();
+  }
   /// The decoded text; empty unless it is a string.
   std::string text() const;
   /// False, and `out` unchanged, unless it is a number within the range of int64_t; fractions are cut off.

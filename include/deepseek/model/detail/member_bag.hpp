@@ -26,6 +26,8 @@ class MemberBag {
   struct Member {
     std::string raw_key;
     std::string value;
+    bool hollow;  ///< an array without items
+    void assign(JsonValue from);
   };
   Member* find(std::string_view raw_key);
   bool add(std::string_view raw_key, JsonValue value);

@@ -18,29 +18,35 @@ struct OwnedChunk {
   std::vector<ToolCallDelta> calls;
   std::optional<Usage> usage;
 
-  /// A view of a copy of `from` in `text`, which was reserved.
-  std::string_view keep(std::string_view from) {
+  /// Moves `view` to a copy of its bytes in `text`, which has room for all of them.
+  void adopt(std::string_view& view) {
     const std::size_t first = text.size();
-    text.append(from);
-    return std::string_view(text).substr(first);
+    text.append(view);
+    view = std::string_view(text).substr(first);
   }
 };
 
+/// Every view of `fields` and of `calls`.
+template <class Fields, class Calls, class Apply>
+void each_view(Fields& fields, Calls& calls, Apply&& apply) {
+  for (auto* view : {&fields.raw, &fields.content, &fields.reasoning_content, &fields.finish_reason, &fields.id,
+                     &fields.model, &fields.system_fingerprint, &fields.role, &fields.title, &fields.logprobs})
+    apply(*view);
+  for (auto& call : calls)
+    for (auto* view : {&call.id, &call.name, &call.arguments}) apply(*view);
+}
+
+/// Lets `fields` point into a block of its own, which is returned; null if there is nothing to keep.
 DEEPSEEK_DECL std::shared_ptr<const void> own_fields(ChunkFields& fields) {
-  if (fields.raw.empty() && fields.content.empty() && fields.usage == nullptr && fields.tool_call_count == 0) return nullptr;
-  auto owned = std::make_shared<OwnedChunk>();
-  const auto each_view = [&](auto&& apply) {
-    for (std::string_view* view : {&fields.raw, &fields.content, &fields.reasoning_content, &fields.finish_reason, &fields.id,
-                                   &fields.model, &fields.system_fingerprint, &fields.role, &fields.title, &fields.logprobs})
-      apply(*view);
-    for (ToolCallDelta& call : owned->calls)
-      for (std::string_view* view : {&call.id, &call.name, &call.arguments}) apply(*view);
-  };
-  owned->calls.assign(fields.tool_calls, fields.tool_calls + fields.tool_call_count);
   std::size_t bytes = 0;
-  each_view([&bytes](const std::string_view& view) { bytes += view.size(); });
+  const ToolCallDeltas borrowed(fields.tool_calls, fields.tool_call_count);
+  each_view(fields, borrowed, [&bytes](const std::string_view& view) { bytes += view.size(); });
+  if (bytes == 0 && borrowed.empty() && fields.usage == nullptr) return nullptr;
+
+  auto owned = std::make_shared<OwnedChunk>();
+  owned->calls.assign(borrowed.begin(), borrowed.end());
   owned->text.reserve(bytes);
-  each_view([&owned](std::string_view& view) { view = owned->keep(view); });
+  each_view(fields, owned->calls, [&owned](std::string_view& view) { owned->adopt(view); });
   fields.tool_calls = owned->calls.data();
   if (fields.usage != nullptr) fields.usage = &owned->usage.emplace(*fields.usage);
   return owned;

@@ -2,10 +2,10 @@
 #include <deepseek/model/detail/codec.hpp>
 
 #include <deepseek/model/detail/json_text.hpp>
+#include <deepseek/model/impl/chunk_template.ipp>
 #include <deepseek/model/impl/encode.ipp>
 #include <deepseek/model/impl/json_text.ipp>
 #include <deepseek/model/impl/json_writer.ipp>
-#include <deepseek/model/impl/chunk_template.ipp>
 #include <deepseek/model/impl/member_bag.ipp>
 #include <deepseek/model/impl/reply_decoder.ipp>
 #include <deepseek/model/impl/service_error.ipp>
@@ -90,7 +90,8 @@ DEEPSEEK_DECL Model read_model(JsonValue object) {
 DEEPSEEK_DECL Result<ModelList> decode_models(std::string_view json) {
   constexpr std::size_t max_models = 10'000;
   const std::string_view text = json_trim(json);
-  if (const char* fault = json_fault(text)) return Error(ErrorCode::malformed_json, std::string("the list of models is not JSON: ") + fault);
+  if (const char* fault = json_fault(text))
+    return Error(ErrorCode::malformed_json, std::string("the list of models is not JSON: ") + fault);
   ModelList list;
   bool found = false;
   for (JsonMembers members{JsonValue(text)}; members.next();) {
@@ -107,7 +108,9 @@ DEEPSEEK_DECL Result<ModelList> decode_models(std::string_view json) {
 
 DEEPSEEK_DECL BalanceInfo read_balance_info(JsonValue object) {
   // Documented as strings; a number is kept as it stands rather than rounded.
-  const auto amount = [](JsonValue value) { return value.kind() == JsonKind::number ? std::string(value.raw()) : value.text(); };
+  const auto amount = [](JsonValue value) {
+    return value.kind() == JsonKind::number ? std::string(value.raw()) : value.text();
+  };
   BalanceInfo info;
   for (JsonMembers members(object); members.next();) {
     const std::string_view key = members.key();
@@ -122,7 +125,8 @@ DEEPSEEK_DECL BalanceInfo read_balance_info(JsonValue object) {
 DEEPSEEK_DECL Result<Balance> decode_balance(std::string_view json) {
   constexpr std::size_t max_currencies = 1000;
   const std::string_view text = json_trim(json);
-  if (const char* fault = json_fault(text)) return Error(ErrorCode::malformed_json, std::string("the balance is not JSON: ") + fault);
+  if (const char* fault = json_fault(text))
+    return Error(ErrorCode::malformed_json, std::string("the balance is not JSON: ") + fault);
   Balance balance;
   balance.raw = RawJson(std::string(text));
   bool found = false;

@@ -39,8 +39,12 @@ class RequestEncoder {
   void fail(std::string_view member, std::string_view problem);
   void text_value(std::string_view name, std::string_view text);
   void text(Keys& keys, std::string_view name, std::string_view text);
-  void text_if_any(Keys& keys, std::string_view name, std::string_view value) { if (!value.empty()) text(keys, name, value); }
-  void text_if_set(Keys& keys, std::string_view name, const std::optional<std::string>& value) { if (value) text(keys, name, *value); }
+  void text_if_any(Keys& keys, std::string_view name, std::string_view value) {
+    if (!value.empty()) text(keys, name, value);
+  }
+  void text_if_set(Keys& keys, std::string_view name, const std::optional<std::string>& value) {
+    if (value) text(keys, name, *value);
+  }
   void number_if_set(Keys& keys, std::string_view name, const std::optional<double>& value);
   void boolean_if_set(Keys& keys, std::string_view name, const std::optional<bool>& value);
   template <class Integer>
@@ -48,7 +52,8 @@ class RequestEncoder {
     if (value) start(keys, name), out_.integer(*value);
   }
   /// {"<member>": "<value>"}
-  void wrapped_if_set(Keys& keys, std::string_view name, std::string_view member, const std::optional<std::string>& value);
+  void wrapped_if_set(Keys& keys, std::string_view name, std::string_view member,
+                      const std::optional<std::string>& value);
   void start(Keys& keys, std::string_view name);
   void raw_object(std::string_view name, const RawJson& json);
   void extra(Keys& keys, const RawJson& json);
@@ -97,7 +102,8 @@ DEEPSEEK_DECL void RequestEncoder::text(Keys& keys, std::string_view name, std::
   text_value(name, text);
 }
 
-DEEPSEEK_DECL void RequestEncoder::number_if_set(Keys& keys, std::string_view name, const std::optional<double>& value) {
+DEEPSEEK_DECL void RequestEncoder::number_if_set(Keys& keys, std::string_view name,
+                                                 const std::optional<double>& value) {
   if (!value) return;
   if (!std::isfinite(*value)) return fail(name, "is not a finite number");
   start(keys, name);
@@ -275,7 +281,8 @@ DEEPSEEK_DECL std::size_t size_hint(const ChatRequest& request) {
   for (const Message& message : request.messages) {
     bytes += 96 + message.content.size() + message.extra.view().size();
     if (message.reasoning_content) bytes += message.reasoning_content->size();
-    for (const ContentPart& part : message.parts) bytes += 96 + part.text.size() + part.url.size() + part.file_data.size();
+    for (const ContentPart& part : message.parts)
+      bytes += 96 + part.text.size() + part.url.size() + part.file_data.size();
     for (const ToolCall& call : message.tool_calls) bytes += 128 + call.arguments.size();
   }
   for (const Tool& tool : request.tools) bytes += 128 + tool.description.size() + tool.parameters.view().size();

@@ -130,22 +130,65 @@ DEEPSEEK_DECL std::string_view json_trim(std::string_view text) {
   return text;
 }
 
-DEEPSEEK_DECL bool valid_string_body(std::string_view body) {
+/// Past the character of several bytes that starts at `at`, or null if it is not one.
+DEEPSEEK_DECL const char* skip_wide_character(const char* at, const char* end) noexcept {
+  const auto byte = [at](int i) { return static_cast<unsigned char>(at[i]); };
+  const auto follows = [&byte](int i) { return (byte(i) & 0xc0) == 0x80; };
+  const std::ptrdiff_t left = end - at;
+  const unsigned first = byte(0);
+  if (first < 0xc2 || left < 2 || !follows(1)) return nullptr;
+  if (first < 0xe0) return at + 2;
+  if (left < 3 || !follows(2)) return nullptr;
+  if (first < 0xf0) {
+    const bool overlong = first == 0xe0 && byte(1) < 0xa0;
+    const bool surrogate = first == 0xed && byte(1) >= 0xa0;
+    return overlong || surrogate ? nullptr : at + 3;
+  }
+  if (first > 0xf4 || left < 4 || !follows(3)) return nullptr;
+  const bool overlong = first == 0xf0 && byte(1) < 0x90;
+  const bool beyond = first == 0xf4 && byte(1) >= 0x90;
+  return overlong || beyond ? nullptr : at + 4;
+}
+
+/// Past the escape whose backslash is at `at`, or null if it is not one.
+DEEPSEEK_DECL const char* skip_escape(const char* at, const char* end) noexcept {
+  if (end - at < 2) return nullptr;
+  switch (at[1]) {
+    case '"':
+    case '\\':
+    case '/':
+    case 'b':
+    case 'f':
+    case 'n':
+    case 'r':
+    case 't':
+      return at + 2;
+    case 'u':
+      return hex_unit(at + 2, end) < 0 ? nullptr : at + 6;
+    default:
+      return nullptr;
+  }
+}
+
+DEEPSEEK_DECL StringBody classify_string_body(std::string_view body) {
   const char* at = body.data();
   const char* const end = at + body.size();
-  for (; at != end; ++at) {
+  auto result = StringBody::literal;
+  while (at != end) {
     const auto c = static_cast<unsigned char>(*at);
-    if (c < 0x20 || c == '"') return false;
-    if (c != '\\') continue;
-    if (++at == end) return false;
-    if (*at == 'u') {
-      if (hex_unit(at + 1, end) < 0) return false;
-      at += 4;
-    } else if (std::memchr("\"\\/bfnrt", *at, 8) == nullptr) {
-      return false;
+    if (c >= 0x80) {
+      at = skip_wide_character(at, end);
+    } else if (c == '\\') {
+      at = skip_escape(at, end);
+      result = StringBody::escaped;
+    } else if (c < 0x20 || c == '"') {
+      return StringBody::invalid;
+    } else {
+      ++at;
     }
+    if (at == nullptr) return StringBody::invalid;
   }
-  return valid_utf8(body);
+  return result;
 }
 
 DEEPSEEK_DECL void append_utf8(std::string& out, unsigned code) {
@@ -191,8 +234,7 @@ DEEPSEEK_DECL std::string_view decode_string_body(std::string_view body, std::st
   const char* at = body.data();
   const char* const end = at + body.size();
   const auto next_escape = [&] {
-    return at == end ? nullptr
-                     : static_cast<const char*>(std::memchr(at, '\\', static_cast<std::size_t>(end - at)));
+    return at == end ? nullptr : static_cast<const char*>(std::memchr(at, '\\', static_cast<std::size_t>(end - at)));
   };
   const char* escape = next_escape();
   if (escape == nullptr) return body;
@@ -201,13 +243,27 @@ DEEPSEEK_DECL std::string_view decode_string_body(std::string_view body, std::st
     scratch.append(at, escape);
     at = escape + 2;
     switch (escape[1]) {
-      case 'n': scratch.push_back('\n'); break;
-      case 't': scratch.push_back('\t'); break;
-      case 'r': scratch.push_back('\r'); break;
-      case 'b': scratch.push_back('\b'); break;
-      case 'f': scratch.push_back('\f'); break;
-      case 'u': at = decode_unicode_escape(at, end, scratch); break;
-      default: scratch.push_back(escape[1]); break;
+      case 'n':
+        scratch.push_back('\n');
+        break;
+      case 't':
+        scratch.push_back('\t');
+        break;
+      case 'r':
+        scratch.push_back('\r');
+        break;
+      case 'b':
+        scratch.push_back('\b');
+        break;
+      case 'f':
+        scratch.push_back('\f');
+        break;
+      case 'u':
+        at = decode_unicode_escape(at, end, scratch);
+        break;
+      default:
+        scratch.push_back(escape[1]);
+        break;
     }
   }
   scratch.append(at, end);
@@ -233,7 +289,9 @@ DEEPSEEK_DECL const char* skip_value(const char* at, const char* end) noexcept {
   std::size_t depth = 0;
   while (at < end) {
     switch (*at) {
-      case '"': at = skip_string(at, end); break;
+      case '"':
+        at = skip_string(at, end);
+        break;
       case '{':
       case '[':
         ++depth;
@@ -271,13 +329,19 @@ DEEPSEEK_DECL const char* skip_separators(const char* at, const char* end) noexc
 DEEPSEEK_DECL JsonKind JsonValue::kind() const noexcept {
   if (text_.empty()) return JsonKind::none;
   switch (text_.front()) {
-    case '{': return JsonKind::object;
-    case '[': return JsonKind::array;
-    case '"': return JsonKind::string;
+    case '{':
+      return JsonKind::object;
+    case '[':
+      return JsonKind::array;
+    case '"':
+      return JsonKind::string;
     case 't':
-    case 'f': return JsonKind::boolean;
-    case 'n': return JsonKind::null;
-    default: return JsonKind::number;
+    case 'f':
+      return JsonKind::boolean;
+    case 'n':
+      return JsonKind::null;
+    default:
+      return JsonKind::number;
   }
 }
 

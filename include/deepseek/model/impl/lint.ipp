@@ -31,7 +31,8 @@ DEEPSEEK_DECL std::string lint_path(const char* list, std::size_t index, const c
 DEEPSEEK_DECL bool lint_plain_word(std::string_view text, std::size_t longest) {
   if (text.empty() || text.size() > longest) return false;
   for (const char c : text) {
-    const bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+    const bool good =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
     if (!good) return false;
   }
   return true;
@@ -75,8 +76,9 @@ class LintBasics {
     if (!value) return;
     if (!std::isfinite(*value)) return refuse(std::string(name) + " is not a finite number");
     if (*value > high || *value < low || (!low_allowed && *value == low)) {
-      refuse(std::string(name) + " is outside its range", low_allowed ? "it goes from " + number(low) + " to " + number(high)
-                                                                      : "it must be above " + number(low) + " and at most " + number(high));
+      refuse(std::string(name) + " is outside its range",
+             low_allowed ? "it goes from " + number(low) + " to " + number(high)
+                         : "it must be above " + number(low) + " and at most " + number(high));
     }
   }
 
@@ -96,7 +98,8 @@ class LintBasics {
 
   void body_size() {
     if (bytes_ > lint_max_body_bytes) {
-      refuse("the request is larger than 48 MiB, the most the service takes", "upload large files and refer to them by id");
+      refuse("the request is larger than 48 MiB, the most the service takes",
+             "upload large files and refer to them by id");
     }
   }
 
@@ -168,7 +171,9 @@ class StrictSchemaLint {
 class ChatLint {
  public:
   ChatLint(const ChatRequest& request, const LintContext& context)
-      : request_(request), deepseek_(context.deepseek), model_(request.model.empty() ? context.default_model : request.model) {
+      : request_(request),
+        deepseek_(context.deepseek),
+        model_(request.model.empty() ? context.default_model : request.model) {
     read_thinking();
   }
 
@@ -200,7 +205,9 @@ class ChatLint {
       }
     }
     thinking_off_ = type == thinking::disabled;
-    thinking_ = !thinking_off_ && effort != effort::none;
+    // The retired name deepseek-chat stands for a model that does not think unless it is told to.
+    const bool by_default = model_ != "deepseek-chat" || type == thinking::enabled;
+    thinking_ = !thinking_off_ && effort != effort::none && by_default;
     effort_set_ = !effort.empty() && effort != effort::none;
   }
 
@@ -216,7 +223,8 @@ class ChatLint {
     basics_.stop(request_.stop);
     if (request_.user_id) basics_.word("user_id", *request_.user_id);
     if (request_.response_format && *request_.response_format != "text" && *request_.response_format != "json_object") {
-      refuse("response_format is neither text nor json_object", "for a schema use json_object and chat_as<T>, or strict tools");
+      refuse("response_format is neither text nor json_object",
+             "for a schema use json_object and chat_as<T>, or strict tools");
     }
     if (!request_.top_logprobs) return;
     if (*request_.top_logprobs < 0 || *request_.top_logprobs > 20) refuse("top_logprobs is outside 0 to 20");
@@ -293,7 +301,8 @@ class ChatLint {
   }
 
   bool choice_forced() const {
-    return request_.tool_choice && (!request_.tool_choice->function.empty() || request_.tool_choice->mode == "required");
+    return request_.tool_choice &&
+           (!request_.tool_choice->function.empty() || request_.tool_choice->mode == "required");
   }
 
   void tool_choice() {
@@ -324,7 +333,8 @@ class ChatLint {
     basics_.word(lint_path("messages", i, "name"), message.name);
     basics_.word(lint_path("messages", i, "tool_call_id"), message.tool_call_id);
     basics_.text(lint_path("messages", i, "content"), message.content);
-    if (message.reasoning_content) basics_.text(lint_path("messages", i, "reasoning_content"), *message.reasoning_content);
+    if (message.reasoning_content)
+      basics_.text(lint_path("messages", i, "reasoning_content"), *message.reasoning_content);
     for (const ContentPart& item : message.parts) part(i, item);
     if (message.prefix && (message.role != role::assistant || i + 1 != request_.messages.size())) {
       return refuse(lint_path("messages", i, "prefix") + " is set, but this is not a last message of the assistant",
@@ -332,17 +342,21 @@ class ChatLint {
     }
     if (message.role == role::assistant) assistant(i, message);
     if (message.role == role::tool && message.tool_call_id.empty()) {
-      refuse(lint_path("messages", i, "tool_call_id") + " is empty", "copy the id of the call that this message answers");
+      refuse(lint_path("messages", i, "tool_call_id") + " is empty",
+             "copy the id of the call that this message answers");
     }
   }
 
   void assistant(std::size_t i, const Message& message) {
-    const bool says = !message.content.empty() || !message.parts.empty() || !message.reasoning_content.value_or("").empty();
+    const bool says =
+        !message.content.empty() || !message.parts.empty() || !message.reasoning_content.value_or("").empty();
     if (!says && message.tool_calls.empty() && !message.prefix) {
-      return refuse(lint_path("messages", i) + " has neither content nor tool_calls", "leave this assistant message out");
+      return refuse(lint_path("messages", i) + " has neither content nor tool_calls",
+                    "leave this assistant message out");
     }
     for (const ToolCall& call : message.tool_calls) {
-      if (call.id.empty() || call.name.empty()) return refuse(lint_path("messages", i, "tool_calls") + " has a call without id or name");
+      if (call.id.empty() || call.name.empty())
+        return refuse(lint_path("messages", i, "tool_calls") + " has a call without id or name");
       basics_.word(lint_path("messages", i, "tool_calls"), call.id);
       basics_.word(lint_path("messages", i, "tool_calls"), call.name);
       basics_.text(lint_path("messages", i, "tool_calls"), call.arguments);
@@ -417,13 +431,15 @@ class ChatLint {
       refuse("reasoning_effort is set while thinking is disabled", "set one of the two");
     }
     if (thinking_ && choice_forced()) {
-      refuse("tool_choice forces a call while thinking is on", "set thinking to \"disabled\", or leave the choice to the model");
+      refuse("tool_choice forces a call while thinking is on",
+             "set thinking to \"disabled\", or leave the choice to the model");
     }
     if (!thinking_ || request_.tools.empty()) return;
     for (std::size_t i = 0; i < request_.messages.size(); ++i) {
       const Message& message = request_.messages[i];
       if (message.role != role::assistant || message.prefix || message.reasoning_content) continue;
-      return refuse(lint_path("messages", i, "reasoning_content") + " is missing: with tools and thinking every assistant turn needs it",
+      return refuse(lint_path("messages", i, "reasoning_content") +
+                        " is missing: with tools and thinking every assistant turn needs it",
                     "send each turn back as received (Conversation does); \"\" for a turn that had none");
     }
   }
@@ -435,11 +451,13 @@ class ChatLint {
       strict += tool.raw.empty() && tool.strict.value_or(false);
     }
     if (strict == 0) return;
-    if (strict != functions) return refuse("strict is set on some functions only", "set it on all functions or on none");
+    if (strict != functions)
+      return refuse("strict is set on some functions only", "set it on all functions or on none");
     for (std::size_t i = 0; i < request_.tools.size(); ++i) {
       const Tool& tool = request_.tools[i];
       if (!tool.raw.empty() || tool.parameters.empty()) continue;
-      if (auto wrong = StrictSchemaLint::check(JsonValue(json_trim(tool.parameters.view())), lint_path("tools", i, "parameters"))) {
+      if (auto wrong = StrictSchemaLint::check(JsonValue(json_trim(tool.parameters.view())),
+                                               lint_path("tools", i, "parameters"))) {
         return refuse(*wrong, "strict mode wants every property required, additionalProperties false, and no lengths");
       }
     }
@@ -454,10 +472,12 @@ class ChatLint {
       for (const ContentPart& part : request_.messages[i].parts) {
         if (!is_image(part)) continue;
         if (request_.messages[i].role != role::user) {
-          return refuse(lint_path("messages", i) + " holds an image, but is not a user message", "move the image into a user message");
+          return refuse(lint_path("messages", i) + " holds an image, but is not a user message",
+                        "move the image into a user message");
         }
         if (model_ == models::v4_pro) {
-          return refuse(lint_path("messages", i) + " holds an image, and deepseek-v4-pro reads text only", "use deepseek-flash");
+          return refuse(lint_path("messages", i) + " holds an image, and deepseek-v4-pro reads text only",
+                        "use deepseek-flash");
         }
       }
     }
@@ -465,7 +485,8 @@ class ChatLint {
 
   void safety_rules() {
     if (!request_.safety_check) return;
-    if (*request_.safety_check != "low" && *request_.safety_check != "high") refuse("safety_check is neither low nor high");
+    if (*request_.safety_check != "low" && *request_.safety_check != "high")
+      refuse("safety_check is neither low nor high");
     bool server_tools = false;
     for (const Tool& tool : request_.tools) server_tools = server_tools || !tool.raw.empty();
     if (*request_.safety_check == "high" && choice_forced() && !server_tools) {
@@ -510,7 +531,8 @@ DEEPSEEK_DECL std::optional<Error> lint(const CompletionRequest& request, const 
   basics.range("frequency_penalty", request.frequency_penalty, -2, 2);
   basics.range("presence_penalty", request.presence_penalty, -2, 2);
   basics.stop(request.stop);
-  if (request.logprobs && (*request.logprobs < 0 || *request.logprobs > 20)) basics.refuse("logprobs is outside 0 to 20");
+  if (request.logprobs && (*request.logprobs < 0 || *request.logprobs > 20))
+    basics.refuse("logprobs is outside 0 to 20");
   basics.body_size();
   return std::move(basics).finding();
 }

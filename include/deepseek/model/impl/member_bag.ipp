@@ -10,9 +10,15 @@ DEEPSEEK_DECL MemberBag::Member* MemberBag::find(std::string_view raw_key) {
   return nullptr;
 }
 
+DEEPSEEK_DECL void MemberBag::Member::assign(JsonValue from) {
+  value = from.raw();
+  hollow = from.is_array() && !JsonItems(from).next();
+}
+
 DEEPSEEK_DECL bool MemberBag::add(std::string_view raw_key, JsonValue value) {
   if (members_.size() >= max_members) return false;
-  members_.push_back({std::string(raw_key), std::string(value.raw())});
+  members_.push_back({std::string(raw_key), {}, false});
+  members_.back().assign(value);
   return true;
 }
 
@@ -20,7 +26,7 @@ DEEPSEEK_DECL bool MemberBag::set(std::string_view raw_key, JsonValue value) {
   Member* const member = find(raw_key);
   if (member == nullptr) return add(raw_key, value);
   if (value.is_nothing() || member->value == value.raw()) return false;
-  member->value = value.raw();
+  member->assign(value);
   return true;
 }
 
@@ -32,10 +38,12 @@ DEEPSEEK_DECL bool MemberBag::join(std::string_view raw_key, JsonValue value) {
   std::string_view inner = value.raw();
   inner.remove_prefix(1);
   inner.remove_suffix(1);
-  if (kind == JsonKind::array && !JsonItems(value).next()) return false;
+  const bool array = kind == JsonKind::array;
+  if (array && !JsonItems(value).next()) return false;
   const char close = member->value.back();
   member->value.pop_back();
-  if (kind == JsonKind::array && JsonItems(JsonValue(member->value)).next()) member->value += ',';
+  if (array && !member->hollow) member->value += ',';
+  member->hollow = false;
   member->value += inner;
   member->value += close;
   return true;

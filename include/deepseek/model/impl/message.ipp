@@ -44,9 +44,13 @@ DEEPSEEK_DECL Message make_message(const char* role, std::string content) {
 }
 }  // namespace detail
 
-DEEPSEEK_DECL Message Message::system(std::string content) { return detail::make_message(role::system, std::move(content)); }
+DEEPSEEK_DECL Message Message::system(std::string content) {
+  return detail::make_message(role::system, std::move(content));
+}
 
-DEEPSEEK_DECL Message Message::user(std::string content) { return detail::make_message(role::user, std::move(content)); }
+DEEPSEEK_DECL Message Message::user(std::string content) {
+  return detail::make_message(role::user, std::move(content));
+}
 
 DEEPSEEK_DECL Message Message::user(std::vector<ContentPart> parts) {
   Message message = detail::make_message(role::user, {});

@@ -16,28 +16,41 @@ namespace detail {
 
 /// What a hostile reply may make this library allocate beyond the size of its own text.
 inline constexpr std::size_t max_choices = 128;
-inline constexpr std::size_t max_tool_calls = 1024;      ///< of one choice, and pieces in one frame
-inline constexpr std::size_t max_content_parts = 4096;   ///< of one message
+inline constexpr std::size_t max_tool_calls = 1024;     ///< of one choice, and pieces in one frame
+inline constexpr std::size_t max_content_parts = 4096;  ///< of one message
 
-/// True if `text` is printable ASCII without quotes and backslashes: most pieces of a stream.
-inline bool is_plain_ascii(std::string_view text) noexcept {
+/// True if each of eight bytes is ASCII above the control characters, and neither a quote nor a backslash.
+inline bool are_plain(std::uint64_t bytes) noexcept {
   constexpr std::uint64_t ones = 0x0101010101010101u;
-  constexpr std::uint64_t high = 0x8080808080808080u;
+  const std::uint64_t quote = bytes ^ (ones * '"');
+  const std::uint64_t slash = bytes ^ (ones * '\\');
+  // A byte with its high bit clear has it set after the subtraction only if it was too small.
+  const std::uint64_t marked = bytes | (bytes - ones * 0x20) | (quote - ones) | (slash - ones);
+  return (marked & (ones * 0x80)) == 0;
+}
+
+template <class Word>
+std::uint64_t load(const char* at) noexcept {
+  Word word;
+  std::memcpy(&word, at, sizeof word);
+  return word;
+}
+
+/// The same for a whole string: nearly every piece of a stream is such text. Reads nothing beyond it.
+inline bool is_plain_ascii(std::string_view text) noexcept {
   const char* at = text.data();
-  std::size_t left = text.size();
-  for (; left >= 8; at += 8, left -= 8) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, at, 8);
-    const std::uint64_t quote = word ^ (ones * '"');
-    const std::uint64_t slash = word ^ (ones * '\\');
-    const std::uint64_t bad = word | (word - ones * 0x20) | (quote - ones) | (slash - ones);
-    if ((bad & high) != 0) return false;
+  const std::size_t size = text.size();
+  const char* const end = at + size;
+  if (size >= 8) {
+    for (; end - at > 8; at += 8)
+      if (!are_plain(load<std::uint64_t>(at))) return false;
+    return are_plain(load<std::uint64_t>(end - 8));
   }
-  for (; left != 0; ++at, --left) {
-    const auto c = static_cast<unsigned char>(*at);
-    if (c - 0x20u >= 0x60u || c == '"' || c == '\\') return false;
-  }
-  return true;
+  if (size >= 4) return are_plain(load<std::uint32_t>(at) | load<std::uint32_t>(end - 4) << 32);
+  if (size == 0) return true;
+  constexpr std::uint64_t harmless = 0x6161616161000000u;
+  return are_plain(harmless | load<std::uint8_t>(at) | load<std::uint8_t>(at + size / 2) << 8 |
+                   load<std::uint8_t>(end - 1) << 16);
 }
 
 /// A piece of a tool call as read, before it is known which call it belongs to.
@@ -63,6 +76,24 @@ struct ChoiceState {
   std::vector<CallState> calls = {};
 };
 
+template <std::size_t count>
+bool is_one_of(std::string_view key, const std::string_view (&names)[count]) noexcept {
+  for (const std::string_view name : names)
+    if (key == name) return true;
+  return false;
+}
+
+DEEPSEEK_DECL bool is_root_member(std::string_view key) {
+  constexpr std::string_view names[] = {"choices", "id",      "model", "system_fingerprint",
+                                        "object",  "created", "usage", "error"};
+  return is_one_of(key, names);
+}
+
+DEEPSEEK_DECL bool is_choice_member(std::string_view key) {
+  constexpr std::string_view names[] = {"index", "delta", "message", "text", "finish_reason", "logprobs"};
+  return is_one_of(key, names);
+}
+
 class ChatReplyDecoder final : public ReplyDecoder {
  public:
   explicit ChatReplyDecoder(bool stream) : stream_(stream) {}
@@ -85,6 +116,7 @@ class ChatReplyDecoder final : public ReplyDecoder {
     std::string_view data = {};
     ChunkFields common = {};
     bool token = false;
+    bool error = false;
     // How the template may be learned: exactly one string that can vary, and nothing that must be seen again.
     bool repeatable = true;
     std::size_t varying_strings = 0;
@@ -103,7 +135,7 @@ class ChatReplyDecoder final : public ReplyDecoder {
   FrameKind service_error(JsonValue root);
   bool read_root(JsonValue root, FrameState& frame);
   bool read_choices(JsonValue choices, FrameState& frame);
-  bool read_choice(JsonValue choice, FrameState& frame, ChatChunk& chunk);
+  bool read_choice(JsonValue choice, FrameState& frame, ChunkFields& fields);
   bool read_message(JsonValue message, std::size_t place, FrameState& frame, ChunkFields& fields);
   bool read_content(JsonValue value, std::size_t place, FrameState& frame, ChunkFields& fields);
   bool read_parts(JsonValue parts, Message& message, ChunkFields& fields);
@@ -114,17 +146,20 @@ class ChatReplyDecoder final : public ReplyDecoder {
   std::size_t add_call(const CallPiece& piece, std::size_t place);
   std::size_t place_of(std::int64_t index);
   void read_usage(JsonValue value);
+  void keep_strangers(JsonValue object, MemberBag& bag, bool (*known)(std::string_view key));
+  void make_room(std::size_t chunks);
   void learn(const FrameState& frame);
   void forget_templates();
   std::string_view view(JsonValue value) { return decode_string_body(value.body(), scratch_); }
   void varies(FrameState& frame, Varying varying, std::string_view body, std::size_t place, std::size_t slot);
   void gather_extras();
+  void put_in_order();
   std::optional<Error> judge_end(bool clean);
   std::optional<Error> judge_answer();
 
   bool stream_;
-  bool done_ = false;          ///< the end mark came
-  bool whole_ = false;         ///< a body was read to its end
+  bool done_ = false;   ///< the end mark came
+  bool whole_ = false;  ///< a body was read to its end
   bool extras_changed_ = false;
   const char* malformed_ = nullptr;
   std::uint64_t frames_ = 0;
@@ -137,7 +172,7 @@ class ChatReplyDecoder final : public ReplyDecoder {
 
   std::vector<ChatChunk> chunks_;
   std::vector<ToolCallDelta> deltas_;
-  std::string scratch_;              ///< unescaped strings of the frame
+  std::string scratch_;  ///< unescaped strings of the frame
   const ChatChunk* shown_ = nullptr;
   std::size_t shown_count_ = 0;
   ChunkTemplate templates_[varying_count];
@@ -161,11 +196,15 @@ DEEPSEEK_DECL bool ChatReplyDecoder::by_template(std::string_view data, FrameKin
     newest_template_ = which;
   }
   if (!is_plain_ascii(body)) {
-    if (!valid_string_body(body)) return false;
-    scratch_.clear();
-    body = decode_string_body(body, scratch_);
+    const StringBody kind_of_body = classify_string_body(body);
+    if (kind_of_body == StringBody::invalid) return false;
+    if (kind_of_body == StringBody::escaped) {
+      scratch_.clear();
+      body = decode_string_body(body, scratch_);
+    }
   }
   ChunkTemplate& known = templates_[which];
+  if (known.choice >= reply_.choices.size()) return false;  // the reply was moved out
   const auto varying = static_cast<Varying>(which);
   ChunkFields& fields = ChunkAccess::fields(known.chunk());
   fields.raw = data;
@@ -231,21 +270,18 @@ DEEPSEEK_DECL FrameKind ChatReplyDecoder::by_reading(std::string_view data) {
   scratch_.clear();
   scratch_.reserve(text.size());  // views into it must survive what is appended later
   deltas_.clear();
-  for (JsonMembers members(root); members.next();) {
-    const JsonValue value = members.value();
-    const bool error = members.key() == "error" && (value.is_object() || !value.body().empty());
-    const bool says_error = (members.key() == "object" || members.key() == "type") && value.body() == "error";
-    if (error || says_error) return service_error(root);
-  }
   if (!read_root(root, frame)) return malformed("it has not the shape of a reply");
+  if (frame.error) return service_error(root);
   whole_ = true;
   learn(frame);
-  return frame.token ? FrameKind::token : FrameKind::data;
+  return stream_ && frame.token ? FrameKind::token : FrameKind::data;
 }
 
 DEEPSEEK_DECL bool ChatReplyDecoder::read_root(JsonValue root, FrameState& frame) {
   JsonValue choices;
+  JsonValue usage;
   std::string_view object;
+  bool strangers = false;
   for (JsonMembers members(root); members.next();) {
     const std::string_view key = members.key();
     const JsonValue value = members.value();
@@ -262,13 +298,20 @@ DEEPSEEK_DECL bool ChatReplyDecoder::read_root(JsonValue root, FrameState& frame
     } else if (key == "created") {
       value.get(frame.common.created);
     } else if (key == "usage") {
-      read_usage(value);
-      if (!value.is_nothing()) frame.repeatable = false;
-    } else if (key != "error" && extra_.set(members.raw_key(), value)) {
-      extras_changed_ = true;
-      forget_templates();
+      usage = value;
+    } else if (key == "error") {
+      frame.error = frame.error || value.is_object() || !value.body().empty();
+    } else {
+      strangers = true;
+      frame.error = frame.error || (key == "type" && value.body() == "error");
     }
-    if (key == "usage" && value.is_object()) frame.common.usage = &*reply_.usage;
+  }
+  if (frame.error || object == "error") return frame.error = true;
+  if (strangers) keep_strangers(root, extra_, is_root_member);
+  if (usage.is_object()) {
+    read_usage(usage);
+    frame.common.usage = &*reply_.usage;
+    frame.repeatable = false;
   }
   const auto keep_first = [](std::string& kept, std::string_view value) {
     if (kept.empty()) kept = value;
@@ -281,8 +324,16 @@ DEEPSEEK_DECL bool ChatReplyDecoder::read_root(JsonValue root, FrameState& frame
   return read_choices(choices, frame);
 }
 
+DEEPSEEK_DECL void ChatReplyDecoder::keep_strangers(JsonValue object, MemberBag& bag,
+                                                    bool (*known)(std::string_view key)) {
+  for (JsonMembers members(object); members.next();) {
+    if (known(members.key()) || !bag.set(members.raw_key(), members.value())) continue;
+    extras_changed_ = true;
+    forget_templates();
+  }
+}
+
 DEEPSEEK_DECL void ChatReplyDecoder::read_usage(JsonValue value) {
-  if (!value.is_object()) return;
   Usage usage;
   std::int64_t cached = -1;
   std::int64_t hit = -1;
@@ -312,16 +363,15 @@ DEEPSEEK_DECL void ChatReplyDecoder::read_usage(JsonValue value) {
 
 DEEPSEEK_DECL bool ChatReplyDecoder::read_choices(JsonValue choices, FrameState& frame) {
   if (!choices.is_nothing() && !choices.is_array()) return false;
-  std::size_t count = 0;
-  for (JsonItems items(choices); items.next();)
-    if (++count > max_choices || !items.value().is_object()) return false;
-  frame.repeatable = frame.repeatable && count == 1;
-  const std::size_t shown = std::max<std::size_t>(count, 1);  // a frame of usage alone is a chunk too
-  if (chunks_.size() < shown) chunks_ = std::vector<ChatChunk>(shown);
+  make_room(1);  // a frame of usage alone is a chunk too
   ChunkAccess::fields(chunks_.front()) = frame.common;
-  std::size_t next = 0;
-  for (JsonItems items(choices); items.next(); ++next)
-    if (!read_choice(items.value(), frame, chunks_[next])) return false;
+  std::size_t count = 0;
+  for (JsonItems items(choices); items.next(); ++count) {
+    if (count == max_choices || !items.value().is_object()) return false;
+    make_room(count + 1);
+    if (!read_choice(items.value(), frame, ChunkAccess::fields(chunks_[count]))) return false;
+  }
+  frame.repeatable = frame.repeatable && count == 1;
   // The pieces of tool calls may have moved while they were gathered.
   const ToolCallDelta* delta = deltas_.data();
   for (std::size_t i = 0; i != count; ++i) {
@@ -330,8 +380,16 @@ DEEPSEEK_DECL bool ChatReplyDecoder::read_choices(JsonValue choices, FrameState&
     delta += fields.tool_call_count;
   }
   shown_ = chunks_.data();
-  shown_count_ = stream_ ? shown : 0;
+  shown_count_ = stream_ ? std::max<std::size_t>(count, 1) : 0;
   return true;
+}
+
+/// Copying a chunk would copy what its views show, so a larger array takes over the views alone.
+DEEPSEEK_DECL void ChatReplyDecoder::make_room(std::size_t chunks) {
+  if (chunks <= chunks_.size()) return;
+  std::vector<ChatChunk> larger(chunks == 1 ? 1 : 2 * chunks);
+  for (std::size_t i = 0; i != chunks_.size(); ++i) ChunkAccess::fields(larger[i]) = ChunkAccess::fields(chunks_[i]);
+  chunks_.swap(larger);
 }
 
 DEEPSEEK_DECL std::size_t ChatReplyDecoder::place_of(std::int64_t index) {
@@ -345,41 +403,45 @@ DEEPSEEK_DECL std::size_t ChatReplyDecoder::place_of(std::int64_t index) {
   return reply_.choices.size() - 1;
 }
 
-DEEPSEEK_DECL bool ChatReplyDecoder::read_choice(JsonValue choice, FrameState& frame, ChatChunk& chunk) {
+DEEPSEEK_DECL bool ChatReplyDecoder::read_choice(JsonValue choice, FrameState& frame, ChunkFields& fields) {
   std::int64_t index = 0;
-  for (JsonMembers members(choice); members.next();)
-    if (members.key() == "index") members.value().get(index);
+  JsonValue message;
+  JsonValue text;
+  JsonValue logprobs;
+  bool strangers = false;
+  fields = frame.common;
+  for (JsonMembers members(choice); members.next();) {
+    const std::string_view key = members.key();
+    const JsonValue value = members.value();
+    if (key == "index") {
+      value.get(index);
+    } else if (key == "delta" || (key == "message" && !value.is_nothing())) {
+      message = value;
+    } else if (key == "text") {
+      text = value;
+    } else if (key == "finish_reason") {
+      fields.finish_reason = view(value);
+    } else if (key == "logprobs") {
+      logprobs = value;
+    } else {
+      strangers = strangers || !is_choice_member(key);
+    }
+  }
+  if (!message.is_nothing() && !message.is_object()) return false;
   if (index < 0 || index > std::numeric_limits<int>::max()) index = 0;
   const std::size_t place = place_of(index);
   if (place >= max_choices) return false;
 
-  ChunkFields& fields = ChunkAccess::fields(chunk);
-  fields = frame.common;
   fields.choice = static_cast<int>(index);
-  frame.choice = place;
-  for (JsonMembers members(choice); members.next();) {
-    const std::string_view key = members.key();
-    const JsonValue value = members.value();
-    if (key == "delta" || key == "message") {
-      if (!value.is_nothing() && !value.is_object()) return false;
-      if (!read_message(value, place, frame, fields)) return false;
-    } else if (key == "text") {
-      if (!read_content(value, place, frame, fields)) return false;
-    } else if (key == "finish_reason") {
-      fields.finish_reason = view(value);
-      if (!fields.finish_reason.empty()) reply_.choices[place].finish_reason = fields.finish_reason;
-    } else if (key == "logprobs") {
-      if (value.is_nothing()) continue;
-      fields.logprobs = value.raw();
-      for (JsonMembers parts(value); parts.next();) states_[place].logprobs.join(parts.raw_key(), parts.value());
-      extras_changed_ = true;
-    } else if (key != "index" && states_[place].extra.set(members.raw_key(), value)) {
-      extras_changed_ = true;
-      forget_templates();
-    }
+  if (!fields.finish_reason.empty()) reply_.choices[place].finish_reason = fields.finish_reason;
+  if (!logprobs.is_nothing()) {
+    fields.logprobs = logprobs.raw();
+    for (JsonMembers parts(logprobs); parts.next();) states_[place].logprobs.join(parts.raw_key(), parts.value());
+    extras_changed_ = true;
   }
   if (!fields.finish_reason.empty() || !fields.logprobs.empty()) frame.repeatable = false;
-  return true;
+  if (strangers) keep_strangers(choice, states_[place].extra, is_choice_member);
+  return read_message(message, place, frame, fields) && read_content(text, place, frame, fields);
 }
 
 DEEPSEEK_DECL bool ChatReplyDecoder::read_message(JsonValue message, std::size_t place, FrameState& frame,
@@ -416,8 +478,8 @@ DEEPSEEK_DECL bool ChatReplyDecoder::read_message(JsonValue message, std::size_t
   return true;
 }
 
-DEEPSEEK_DECL void ChatReplyDecoder::varies(FrameState& frame, Varying varying, std::string_view body, std::size_t place,
-                                            std::size_t slot) {
+DEEPSEEK_DECL void ChatReplyDecoder::varies(FrameState& frame, Varying varying, std::string_view body,
+                                            std::size_t place, std::size_t slot) {
   ++frame.varying_strings;
   frame.token = true;
   frame.varying = varying;
@@ -478,7 +540,8 @@ DEEPSEEK_DECL bool ChatReplyDecoder::read_parts(JsonValue parts, Message& messag
       scratch_ += part.text;
     }
     const bool plain = part.type == "text" && part.raw.empty();
-    if (plain && stream_ && !message.parts.empty() && message.parts.back().type == "text" && message.parts.back().raw.empty()) {
+    if (plain && stream_ && !message.parts.empty() && message.parts.back().type == "text" &&
+        message.parts.back().raw.empty()) {
       message.parts.back().text += part.text;
       continue;
     }
@@ -581,7 +644,8 @@ DEEPSEEK_DECL std::size_t ChatReplyDecoder::slot_of(const CallPiece& piece, std:
   return calls.size() - 1;
 }
 
-DEEPSEEK_DECL bool ChatReplyDecoder::read_calls(JsonValue calls, std::size_t place, FrameState& frame, ChunkFields& fields) {
+DEEPSEEK_DECL bool ChatReplyDecoder::read_calls(JsonValue calls, std::size_t place, FrameState& frame,
+                                                ChunkFields& fields) {
   if (calls.is_nothing()) return true;
   if (!calls.is_array()) return false;
   std::size_t pieces = 0;
@@ -642,7 +706,7 @@ DEEPSEEK_DECL void ChatReplyDecoder::gather_extras() {
     choice.extra = state.extra.json();
     choice.logprobs = state.logprobs.json();
     choice.message.extra = state.message_extra.json();
-    for (std::size_t call = 0; call != state.calls.size(); ++call)
+    for (std::size_t call = 0; call < choice.message.tool_calls.size(); ++call)
       choice.message.tool_calls[call].extra = state.calls[call].extra.json();
   }
 }
@@ -652,8 +716,20 @@ DEEPSEEK_DECL ChatReply& ChatReplyDecoder::reply() {
   return reply_;
 }
 
+/// By index, as promised; they came in any order.
+DEEPSEEK_DECL void ChatReplyDecoder::put_in_order() {
+  const auto by_index = [](const auto& a, const auto& b) { return a.index < b.index; };
+  std::sort(reply_.choices.begin(), reply_.choices.end(), by_index);
+  for (ChatChoice& choice : reply_.choices) {
+    auto& calls = choice.message.tool_calls;
+    std::sort(calls.begin(), calls.end(), by_index);
+  }
+}
+
 DEEPSEEK_DECL std::optional<Error> ChatReplyDecoder::conclude(bool clean) {
   gather_extras();
+  put_in_order();
+  forget_templates();
   shown_count_ = 0;
   auto error = judge_end(clean);
   return error ? error : judge_answer();
@@ -667,7 +743,8 @@ DEEPSEEK_DECL std::optional<Error> ChatReplyDecoder::judge_end(bool clean) {
     const Error error =
         stream_ ? Error(ErrorCode::malformed_stream,
                         "event " + std::to_string(malformed_frame_) + " of the stream cannot be decoded", keep)
-                : Error(ErrorCode::malformed_json, "the reply cannot be decoded", "check the base URL and what lies between");
+                : Error(ErrorCode::malformed_json, "the reply cannot be decoded",
+                        "check the base URL and what lies between");
     return error.with([this](ErrorDetails& details) { details.cause = malformed_; });
   }
   if (error_) return error_in_reply(*error_, stream_);
@@ -677,7 +754,8 @@ DEEPSEEK_DECL std::optional<Error> ChatReplyDecoder::judge_end(bool clean) {
     if (choice.finish_reason == finish_reason::content_filter)
       return Error(ErrorCode::filtered, "the service's content check ended the answer",
                    "withdraw what was already shown; repeating the same request does not help");
-    if (choice.finish_reason == finish_reason::insufficient_system_resource || choice.finish_reason == finish_reason::aborted)
+    if (choice.finish_reason == finish_reason::insufficient_system_resource ||
+        choice.finish_reason == finish_reason::aborted)
       return Error(ErrorCode::no_capacity, "the service broke off for lack of capacity", again);
     all_finished = all_finished && !choice.finish_reason.empty();
   }

@@ -12,8 +12,8 @@ inline constexpr std::size_t quoted_word_limit = 100;
 inline constexpr std::size_t quoted_excerpt_limit = 200;
 
 constexpr bool key_char(char c) noexcept {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' || c == '.' ||
-         c == '+' || c == '/' || c == '=' || c == '~';
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_' ||
+         c == '.' || c == '+' || c == '/' || c == '=' || c == '~';
 }
 
 constexpr char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
@@ -43,7 +43,8 @@ DEEPSEEK_DECL std::string without_credentials(std::string_view text) {
   out.reserve(text.size());
   while (!text.empty()) {
     std::size_t marker = 0;
-    for (const std::string_view word : {std::string_view("sk-"), std::string_view("bearer "), std::string_view("basic ")})
+    for (const std::string_view word :
+         {std::string_view("sk-"), std::string_view("bearer "), std::string_view("basic ")})
       if (starts_with_word(text, word)) marker = word.size();
     const std::size_t length = marker != 0 ? credential_length(text, marker) : 0;
     if (length == 0) {
@@ -143,14 +144,15 @@ DEEPSEEK_DECL bool is_about_balance(const ServiceError& service) {
   constexpr std::string_view words[] = {"insufficient balance", "insufficient_balance", "insufficient_quota",
                                         "exceeded your current quota"};
   return std::any_of(std::begin(words), std::end(words), [&](std::string_view word) {
-    return contains_word(service.message, word) || contains_word(service.code, word) || contains_word(service.type, word);
+    return contains_word(service.message, word) || contains_word(service.code, word) ||
+           contains_word(service.type, word);
   });
 }
 
 struct StatusRow {
   int status;
   ErrorCode code;
-  const char* words;   ///< when the service gives none
+  const char* words;  ///< when the service gives none
   const char* advice;
 };
 
@@ -159,13 +161,16 @@ inline constexpr const char* advice_repeat = "try again later; the retry policy 
 inline constexpr StatusRow status_table[] = {
     {400, ErrorCode::bad_request, "the service refuses the request", "correct the request; repeating it does not help"},
     {401, ErrorCode::authentication, "the key is not accepted", "check the API key and which endpoint it belongs to"},
-    {402, ErrorCode::insufficient_balance, "the account's balance is used up", "top up the account; repeating does not help"},
-    {403, ErrorCode::authentication, "the key may not do this", "check the key's rights and which endpoint it belongs to"},
+    {402, ErrorCode::insufficient_balance, "the account's balance is used up",
+     "top up the account; repeating does not help"},
+    {403, ErrorCode::authentication, "the key may not do this",
+     "check the key's rights and which endpoint it belongs to"},
     {404, ErrorCode::not_found, "nothing is there", "check the base URL and the model's name"},
     {408, ErrorCode::http_error, "the request arrived too slowly", advice_repeat},
     {413, ErrorCode::bad_request, "the request is too large", "shorten the messages or attach less"},
     {422, ErrorCode::bad_request, "a parameter is invalid", "correct the request; repeating it does not help"},
-    {429, ErrorCode::rate_limited, "too many requests at once", "send fewer requests at a time, or let the retry policy wait"},
+    {429, ErrorCode::rate_limited, "too many requests at once",
+     "send fewer requests at a time, or let the retry policy wait"},
     {500, ErrorCode::server_error, "the service failed", advice_repeat},
     {502, ErrorCode::server_error, "a gateway got no good answer", advice_repeat},
     {503, ErrorCode::overloaded, "the service is overloaded", advice_repeat},
@@ -200,7 +205,8 @@ DEEPSEEK_DECL Error decode_error(int status, std::string_view body) {
   details.code = row.code;
   details.outcome = Outcome::http_error;
   details.http_status = status;
-  details.message = std::to_string(status) + ": " + (service.message.empty() ? std::string(row.words) : service.message);
+  details.message =
+      std::to_string(status) + ": " + (service.message.empty() ? std::string(row.words) : service.message);
   details.advice = row.advice;
   details.cause = std::move(excerpt);
   details.service = std::move(service);

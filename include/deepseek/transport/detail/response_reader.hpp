@@ -45,7 +45,7 @@ class ResponseReader final : private SseVisitor {
 
  private:
   enum class Mode {
-    undecided,  // a stream was asked for and the content type does not tell: the first byte will
+    undecided,  // a stream was asked for: the first byte tells whether it came
     stream,
     body,
     error_body,
@@ -79,6 +79,7 @@ class ResponseReader final : private SseVisitor {
   int status_ = 0;
   bool settled_ = false;
   bool asked_for_stream_ = false;
+  bool says_stream_ = false;  // the content type
 };
 
 }  // namespace detail

@@ -45,7 +45,7 @@ enum class SseStatus {
 /// that are kept.
 class SseParser {
  public:
-  explicit SseParser(SseLimits limits = {}) : limits_(limits) {}
+  explicit SseParser(SseLimits limits = {});
 
   /// Reads `block` and drops from its front what was taken. After a status that ends in too_long the
   /// parser must not be fed again.
@@ -59,6 +59,7 @@ class SseParser {
  private:
   const char* skip_bom(const char* at, const char* end);
   bool fits(std::string_view value) const { return value.size() <= limits_.event_bytes; }
+  const char* take_usual_events(const char* at, const char* end, SseVisitor& visitor, SseStatus& status);
   SseStatus take_line(std::string_view line, bool in_block, SseVisitor& visitor);
   SseStatus take_field(std::string_view name, std::string_view value, bool in_block);
   SseStatus add_data(std::string_view value, bool in_block);
@@ -66,6 +67,7 @@ class SseParser {
   void keep_view();
 
   SseLimits limits_;
+  std::uint64_t usual_bytes_;  // data that fits both limits behind "data: "
   std::string carry_;       // an unfinished line from blocks before
   std::string data_;        // data lines of the event so far, joined by LF
   std::string_view view_;   // instead of data_: the only data line so far, still inside the block

@@ -96,6 +96,7 @@ DEEPSEEK_DECL void ResponseReader::choose_mode(const HttpHead& head) {
   } else {
     const std::string_view type = head.header("content-type");
     mode_ = is_content_type(type, "application/json") ? Mode::body : Mode::undecided;
+    says_stream_ = is_content_type(type, "text/event-stream");
   }
 }
 
@@ -131,14 +132,15 @@ DEEPSEEK_DECL std::string_view ResponseReader::skip_blanks(std::string_view byte
   return bytes;
 }
 
-// A stream was asked for, but errors and whole replies come as plain JSON, whatever the header says. Only
-// these bytes can begin a line that an event stream knows.
+// A stream was asked for, but errors and whole replies come as plain JSON, whatever the header says: the
+// first byte tells. Where the header says nothing either, only a line that an event stream knows makes one.
 DEEPSEEK_DECL std::size_t ResponseReader::read_undecided(std::string_view bytes) {
   const std::string_view rest = skip_blanks(bytes);
   const std::size_t skipped = bytes.size() - rest.size();
   if (rest.empty()) return skipped;
-  constexpr std::string_view beginnings = ":deir\xEF";
-  mode_ = beginnings.find(rest.front()) != std::string_view::npos ? Mode::stream : Mode::body;
+  const auto begins_with = [&rest](std::string_view any) { return any.find(rest.front()) != std::string_view::npos; };
+  const bool stream = says_stream_ ? !begins_with("{<") : begins_with(":deir\xEF");
+  mode_ = stream ? Mode::stream : Mode::body;
   if (mode_ == Mode::stream) return skipped + read_stream(rest);
   read_body(rest);
   return bytes.size();

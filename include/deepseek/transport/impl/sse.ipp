@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -43,6 +44,10 @@ DEEPSEEK_DECL SseStatus SseParser::feed(std::string_view& block, SseVisitor& vis
       }
     }
     if (cr == nullptr || cr < at) cr = sse_find(at, end, '\r');
+    if (cr == end && !pending_ && carry_.empty()) {
+      at = take_usual_events(at, end, visitor, status);
+      if (at == end || status != SseStatus::more) break;
+    }
     const char* const stop = sse_find(at, cr, '\n');
     const std::string_view piece(at, static_cast<std::size_t>(stop - at));
     if (carry_.size() + piece.size() > limits_.line_bytes) {
@@ -55,17 +60,6 @@ DEEPSEEK_DECL SseStatus SseParser::feed(std::string_view& block, SseVisitor& vis
       break;
     }
     const bool whole = carry_.empty();
-    const bool ends_event = end - stop > 1 && stop[0] == '\n' && stop[1] == '\n';
-    if (ends_event && whole && !pending_ && piece.size() > 6 && std::memcmp(at, "data: ", 6) == 0) {
-      const std::string_view data = piece.substr(6);  // the usual event: one data line, wholly here
-      if (!fits(data)) {
-        status = SseStatus::event_too_long;
-        break;
-      }
-      at = stop + 2;
-      if (!visitor.on_event({"message", data, last_id_})) status = SseStatus::stopped;
-      continue;
-    }
     if (!whole) carry_.append(piece);
     skip_lf_ = *stop == '\r';
     at = stop + 1;
@@ -76,6 +70,28 @@ DEEPSEEK_DECL SseStatus SseParser::feed(std::string_view& block, SseVisitor& vis
   block.remove_prefix(static_cast<std::size_t>(at - block.data()));
   return status;
 }
+
+// What nearly all of a stream is: events of one data line, whole inside a block without a CR.
+DEEPSEEK_DECL const char* SseParser::take_usual_events(const char* at, const char* end, SseVisitor& visitor,
+                                                       SseStatus& status) {
+  SseEvent event{"message", {}, last_id_};
+  while (end - at > 8 && std::memcmp(at, "data: ", 6) == 0) {
+    const char* const data = at + 6;
+    const char* const stop = sse_find(data, end, '\n');
+    if (end - stop < 2 || stop[1] != '\n') break;
+    event.data = std::string_view(data, static_cast<std::size_t>(stop - data));
+    if (event.data.empty() || event.data.size() > usual_bytes_) break;
+    at = stop + 2;
+    if (visitor.on_event(event)) continue;
+    status = SseStatus::stopped;
+    break;
+  }
+  return at;
+}
+
+DEEPSEEK_DECL SseParser::SseParser(SseLimits limits)
+    : limits_(limits),
+      usual_bytes_(std::min(limits.event_bytes, limits.line_bytes - std::min<std::uint64_t>(limits.line_bytes, 6))) {}
 
 DEEPSEEK_DECL SseStatus SseParser::take_line(std::string_view line, bool in_block, SseVisitor& visitor) {
   if (line.empty()) return dispatch(visitor);

@@ -1,0 +1,12 @@
+// A conversation on a terminal.
+#pragma once
+#include <deepseek/conversation.hpp>
+
+#include "cli/output.hpp"
+
+namespace deepseek::cli {
+
+/// Reads questions from standard input until it ends or /quit; returns the exit code.
+int run_repl(const DeepSeekClient& client, ConversationOptions options, bool stream, Output& output);
+
+}  // namespace deepseek::cli
