@@ -52,7 +52,7 @@ std::string milliseconds_text(microseconds time) {
 class Doctor {
  public:
   Doctor(ConnectionOptions connection, bool model_given)
-      : connection_(std::move(connection)), model_given_(model_given), interrupt_(source_) {
+      : connection_(std::move(connection)), model_given_(model_given) {
     if (connection_.timeout.count() == 0) connection_.timeout = default_limit;
     call_.cancel = source_.token();
   }
@@ -64,6 +64,8 @@ class Doctor {
     } else {
       skip("connect", "a proxy stands between: it resolves and connects");
     }
+    // Only from here: the steps before do not hear a cancellation.
+    const Interrupt interrupt(source_);
     auto client = make();
     if (!client || !check_key(*client)) return;
     check_chat(*client);
@@ -197,7 +199,6 @@ class Doctor {
   ConnectionOptions connection_;
   bool model_given_;
   CancelSource source_;
-  Interrupt interrupt_;
   CallOptions call_;
   Address address_;
   bool has_key_ = false;

@@ -1,10 +1,11 @@
 #include "cli/input.hpp"
 
 #include <fcntl.h>
-#include <sys/stat.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -26,6 +27,11 @@ Result<std::string> read_descriptor(int descriptor, const std::string& name, std
     const ssize_t count = ::read(descriptor, block, sizeof block);
     if (count == 0) return text;
     if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && errno == EAGAIN) {
+      pollfd entry = {descriptor, POLLIN, 0};
+      poll(&entry, 1, -1);
+      continue;
+    }
     if (count < 0) return file_error(name, std::strerror(errno));
     if (text.size() + static_cast<std::size_t>(count) > most)
       return file_error(name, "larger than " + std::to_string(most >> 20) + " MiB", "send less");

@@ -1,8 +1,10 @@
 // The deepseek command.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdio>
 #include <exception>
 
 #include <deepseek/version.hpp>
@@ -49,7 +51,15 @@ int complain(const char* what) {
   return exit_code::usage;
 }
 
+/// A closed standard descriptor would be given to the next socket, and the answer be written into it.
+void fill_standard_descriptors() {
+  for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    // Write-only where the command reads and read-only where it writes, so that the use of it fails.
+    if (fcntl(descriptor, F_GETFD) < 0) (void)!open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int run(int argc, char** argv) {
+  fill_standard_descriptors();
   if (argc < 2) return complain("which command?");
   const std::string name = argv[1];
   if (name == "double") return test::run_double(argc - 1, argv + 1);

@@ -1,6 +1,7 @@
 #include "cli/output.hpp"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -34,10 +35,14 @@ Output::Output(int descriptor)
 void Output::write(std::string_view text) {
   while (!text.empty() && good()) {
     const ssize_t written = ::write(descriptor_, text.data(), text.size());
-    if (written >= 0)
+    if (written >= 0) {
       text.remove_prefix(static_cast<std::size_t>(written));
-    else if (errno != EINTR)
+    } else if (errno == EAGAIN) {  // somebody who shares the descriptor made it non-blocking
+      pollfd entry = {descriptor_, POLLOUT, 0};
+      poll(&entry, 1, -1);
+    } else if (errno != EINTR) {
       failure_ = errno;
+    }
   }
 }
 

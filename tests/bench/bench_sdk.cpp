@@ -286,7 +286,7 @@ class Pushing {
     left_to_finish_ = all;
     if (options_.warm == 0) meter_.begin();
     const auto slots = static_cast<std::size_t>(std::min(options_.in_flight, all));
-    readers_.assign(slots, Reader(options_, meter_));
+    readers_ = std::vector<Reader>(slots, Reader(options_, meter_));
     left_to_start_ -= slots;
     for (Reader& reader : readers_) start(reader);
     wait();

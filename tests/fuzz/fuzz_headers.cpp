@@ -42,7 +42,8 @@ struct Target final : detail::FrameTarget {
 void check_texts(const HttpHead& head, std::string_view block) {
   for (const char* name : {"date", "retry-after", "location", "", "x", "content-type"}) {
     const std::string_view value = head.header(name);
-    require(value.empty() || (value.data() >= block.data() && value.data() + value.size() <= block.data() + block.size()));
+    require(value.empty() ||
+            (value.data() >= block.data() && value.data() + value.size() <= block.data() + block.size()));
     require(value.find('\n') == std::string_view::npos);
   }
   const detail::RetryAfter asked = detail::parse_retry_after(head);

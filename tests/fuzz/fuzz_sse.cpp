@@ -16,7 +16,12 @@ using namespace deepseek::detail;
 
 struct Log final : SseVisitor {
   bool on_event(const SseEvent& event) override {
-    text.append(event.type).append(1, '\1').append(event.data).append(1, '\1').append(event.last_event_id).append(1, '\2');
+    text.append(event.type)
+        .append(1, '\1')
+        .append(event.data)
+        .append(1, '\1')
+        .append(event.last_event_id)
+        .append(1, '\2');
     ++events;
     bytes += event.data.size();
     return !stops;
@@ -50,7 +55,8 @@ Run run(std::string_view bytes, std::size_t piece, bool stops, SseLimits limits)
   const std::size_t size = bytes.size();
   while (!bytes.empty() && result.status == SseStatus::more) {
     // A copy of its own size, so that a sanitizer sees a read beyond it.
-    const std::vector<char> block(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(std::min(piece, bytes.size())));
+    const std::vector<char> block(bytes.begin(),
+                                  bytes.begin() + static_cast<std::ptrdiff_t>(std::min(piece, bytes.size())));
     bytes.remove_prefix(block.size());
     std::string_view rest(block.data(), block.size());
     do {

@@ -68,8 +68,10 @@ void closed_mid_stream(Stage& stage) { a_broken_stream_is_truncated(stage); }
 
 void usage_chunks(Stage& stage) {
   const std::string usage = R"("usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3})";
-  const std::string null_usage = R"(data: {"id":"c","choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}],"usage":null})";
-  const std::string last = R"(data: {"id":"c","choices":[{"index":0,"delta":{"content":""},"finish_reason":"stop"}],)" + usage + "}\n\n";
+  const std::string null_usage =
+      R"(data: {"id":"c","choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}],"usage":null})";
+  const std::string last =
+      R"(data: {"id":"c","choices":[{"index":0,"delta":{"content":""},"finish_reason":"stop"}],)" + usage + "}\n\n";
   const std::string only = R"(data: {"id":"c","choices":[],)" + usage + "}\n\n";
   for (const std::string& tail : {last, finish() + only}) {
     const Play play = played(stage, stream_reply({null_usage + "\n\n", tail, done()}));
@@ -80,8 +82,9 @@ void usage_chunks(Stage& stage) {
 }
 
 void null_content_deltas(Stage& stage) {
-  const Play play = played(stage, stream_reply({event(chunk_json(R"({"content":null,"reasoning_content":"think"})")),
-                                                event(chunk_json(R"({"content":"say","reasoning_content":null})")), finish(), done()}));
+  const Play play = played(
+      stage, stream_reply({event(chunk_json(R"({"content":null,"reasoning_content":"think"})")),
+                           event(chunk_json(R"({"content":"say","reasoning_content":null})")), finish(), done()}));
   CHECK(play.sink->complete());
   CHECK(play.decoder->reply().content() == "say");
   CHECK(play.decoder->reply().reasoning_content() == "think");
@@ -91,8 +94,12 @@ void tool_arguments_split(Stage& stage) {
   const auto piece = [](const std::string& text) {
     return event(chunk_json(R"({"tool_calls":[{"index":0,"function":{"arguments":")" + text + R"("}}]})"));
   };
-  const Play play = played(stage, stream_reply({event(chunk_json(R"({"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""}}]})")),
-                                                piece("{"), piece("}"), finish("tool_calls"), done()}));
+  const Play play = played(
+      stage,
+      stream_reply(
+          {event(chunk_json(
+               R"({"tool_calls":[{"index":0,"id":"a","type":"function","function":{"name":"f","arguments":""}}]})")),
+           piece("{"), piece("}"), finish("tool_calls"), done()}));
   CHECK(play.sink->complete());
   REQUIRE(play.decoder->reply().tool_calls().size() == 1);
   CHECK(play.decoder->reply().tool_calls()[0].arguments == "{}");

@@ -52,9 +52,7 @@ class FakeHttpStage final : public FakeTimeStage {
 /// ReplayTransport: what is served is written down as a recording, read again and played.
 class ReplayStage final : public FakeTimeStage {
  public:
-  Transport& transport() override {
-    return relay_;
-  }
+  Transport& transport() override { return relay_; }
   void serve(FakeReply reply) override {
     RecordedCall call;
     call.method = "POST";

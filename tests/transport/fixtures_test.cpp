@@ -57,7 +57,8 @@ Play play(const Fixture& fixture, FakeReply reply) {
 /// Everything a caller sees of a reply.
 std::string seen(const Play& play) {
   const ChatReply& reply = play.decoder->reply();
-  std::string all = play.sink->text + '|' + reply.content() + '|' + reply.reasoning_content() + '|' + reply.finish_reason();
+  std::string all =
+      play.sink->text + '|' + reply.content() + '|' + reply.reasoning_content() + '|' + reply.finish_reason();
   for (const ToolCall& call : reply.tool_calls()) all += '|' + call.name + call.arguments;
   for (const FrameKind kind : play.sink->kinds) all += static_cast<char>('0' + static_cast<int>(kind));
   return all + (play.sink->outcome ? to_string(*play.sink->outcome) : "complete");
@@ -86,8 +87,10 @@ TEST_CASE("fixtures: whole replies end as recorded") {
   for (const Fixture& fixture : all) {
     INFO(fixture.id);
     const Play result = play(fixture, reply_of(fixture, {fixture.body}));
-    if (fixture.status >= 400) CHECK(result.sink->outcome->outcome() == Outcome::http_error);
-    else CHECK(result.sink->complete());
+    if (fixture.status >= 400)
+      CHECK(result.sink->outcome->outcome() == Outcome::http_error);
+    else
+      CHECK(result.sink->complete());
   }
 }
 
@@ -104,10 +107,12 @@ TEST_CASE("fixtures: cut off anywhere, a reply is never complete by mistake") {
         if (!clean) reply.end = FakeReply::End::broken;
         const Play cut = play(fixture, std::move(reply));
         // Complete needs the finish_reason and either a clean end or the end mark.
-        const bool may_be_complete = fixture.stream ? at >= end_of_finish + (clean ? 0 : 14) : at > end_of_finish && clean;
+        const bool may_be_complete =
+            fixture.stream ? at >= end_of_finish + (clean ? 0 : 14) : at > end_of_finish && clean;
         if (cut.sink->complete() && !may_be_complete) FAIL("complete though cut at " << at);
         if (whole.sink->text.compare(0, cut.sink->text.size(), cut.sink->text) != 0) FAIL("no prefix, cut at " << at);
-        if (cut.decoder->reply().content().size() > whole.decoder->reply().content().size()) FAIL("too much, cut at " << at);
+        if (cut.decoder->reply().content().size() > whole.decoder->reply().content().size())
+          FAIL("too much, cut at " << at);
       }
     }
   }
@@ -119,7 +124,8 @@ TEST_CASE("fixtures: in pieces of any size the result is the same") {
     INFO(fixture.id);
     const std::string whole = seen(play(fixture, reply_of(fixture, {fixture.body})));
     for (const std::size_t size : {1, 2, 3, 7, 64, 1000})
-      if (size > 3 || fixture.body.size() < 40'000) CHECK(seen(play(fixture, reply_of(fixture, pieces_of(fixture.body, size)))) == whole);
+      if (size > 3 || fixture.body.size() < 40'000)
+        CHECK(seen(play(fixture, reply_of(fixture, pieces_of(fixture.body, size)))) == whole);
   }
 }
 
@@ -131,7 +137,8 @@ TEST_CASE("fixtures: cut in two at every position the result is the same") {
     INFO(fixture.id);
     const std::string whole = seen(play(fixture, reply_of(fixture, {fixture.body})));
     for (std::size_t at = 1; at < fixture.body.size(); ++at)
-      if (seen(play(fixture, reply_of(fixture, {fixture.body.substr(0, at), fixture.body.substr(at)}))) != whole) FAIL("differs when cut at " << at);
+      if (seen(play(fixture, reply_of(fixture, {fixture.body.substr(0, at), fixture.body.substr(at)}))) != whole)
+        FAIL("differs when cut at " << at);
     ++tried;
   }
   CHECK(tried > 5);

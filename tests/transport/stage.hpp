@@ -70,7 +70,7 @@ class Witness final : public CallSink {
 
   std::vector<FrameKind> kinds;
   std::vector<std::string> frames;
-  std::string text;                       ///< content and reasoning as they came
+  std::string text;  ///< content and reasoning as they came
   std::optional<Error> outcome;
   int ends = 0;
   int frames_after_end = 0;
@@ -117,15 +117,18 @@ struct Play {
 
 inline std::string event(const std::string& json) { return "data: " + json + "\n\n"; }
 inline std::string chunk_json(const std::string& delta, const std::string& finish = "null") {
-  return R"({"id":"c1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":)" + delta +
-         R"(,"finish_reason":)" + finish + "}]}";
+  return R"({"id":"c1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":)" +
+         delta + R"(,"finish_reason":)" + finish + "}]}";
 }
 inline std::string token(const std::string& text) { return event(chunk_json(R"({"content":")" + text + R"("})")); }
-inline std::string finish(const std::string& reason = "stop") { return event(chunk_json(R"({"content":""})", '"' + reason + '"')); }
+inline std::string finish(const std::string& reason = "stop") {
+  return event(chunk_json(R"({"content":""})", '"' + reason + '"'));
+}
 inline std::string done() { return "data: [DONE]\n\n"; }
 inline std::string whole_reply(const std::string& text, const std::string& reason = "stop") {
-  return R"({"id":"c1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":")" + text +
-         R"("},"finish_reason":")" + reason + R"("}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}})";
+  return R"({"id":"c1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":")" +
+         text + R"("},"finish_reason":")" + reason +
+         R"("}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}})";
 }
 inline std::string error_json(const std::string& message) {
   return R"({"error":{"message":")" + message + R"(","type":"server_error","param":null,"code":"busy"}})";
@@ -137,7 +140,8 @@ inline FakeReply stream_reply(std::vector<std::string> chunks) {
   for (auto& chunk : chunks) reply.chunks.emplace_back(std::move(chunk));
   return reply;
 }
-inline FakeReply json_reply(std::vector<std::string> chunks, int status = 200, const std::string& type = "application/json") {
+inline FakeReply json_reply(std::vector<std::string> chunks, int status = 200,
+                            const std::string& type = "application/json") {
   FakeReply reply;
   reply.status = status;
   reply.headers = {{"Content-Type", type}, {"x-ds-trace-id", "0f7c"}};
@@ -148,6 +152,5 @@ inline FakeReply ending(FakeReply reply, FakeReply::End end) {
   reply.end = end;
   return reply;
 }
-
 
 }  // namespace conformance

@@ -46,7 +46,8 @@ inline void check_failed(const Play& play, ErrorCode code, Outcome outcome) {
 inline void a_whole_stream_is_complete(Stage& stage) {
   const Play play = played(stage, stream_reply({token("Hel"), token("lo") + finish(), done()}));
   CHECK(play.sink->complete());
-  CHECK(play.sink->kinds == std::vector<FrameKind>{FrameKind::token, FrameKind::token, FrameKind::data, FrameKind::end});
+  CHECK(play.sink->kinds ==
+        std::vector<FrameKind>{FrameKind::token, FrameKind::token, FrameKind::data, FrameKind::end});
   CHECK(play.sink->text == "Hello");
   CHECK(play.decoder->reply().content() == "Hello");
   CHECK(play.call->facts.http_status == 200);
@@ -83,12 +84,13 @@ inline void finish_without_done_is_complete(Stage& stage) {
 inline void a_broken_stream_is_truncated(Stage& stage) {
   check_failed(played(stage, ending(stream_reply({token("Hel")}), FakeReply::End::broken)), ErrorCode::truncated,
                Outcome::truncated);
-  check_failed(played(stage, ending(stream_reply({token("Hel"), finish()}), FakeReply::End::broken)), ErrorCode::truncated,
-               Outcome::truncated);
+  check_failed(played(stage, ending(stream_reply({token("Hel"), finish()}), FakeReply::End::broken)),
+               ErrorCode::truncated, Outcome::truncated);
 }
 
 inline void a_break_behind_the_end_mark_is_harmless(Stage& stage) {
-  CHECK(played(stage, ending(stream_reply({token("Hello"), finish(), done()}), FakeReply::End::broken)).sink->complete());
+  CHECK(
+      played(stage, ending(stream_reply({token("Hello"), finish(), done()}), FakeReply::End::broken)).sink->complete());
 }
 
 inline void a_broken_body_is_truncated(Stage& stage) {
@@ -117,12 +119,14 @@ inline void nothing_at_all_is_empty(Stage& stage) {
 }
 
 inline void the_content_check_is_filtered(Stage& stage) {
-  check_failed(played(stage, stream_reply({token("x"), finish("content_filter"), done()})), ErrorCode::filtered, Outcome::filtered);
+  check_failed(played(stage, stream_reply({token("x"), finish("content_filter"), done()})), ErrorCode::filtered,
+               Outcome::filtered);
 }
 
 inline void lack_of_capacity_is_told(Stage& stage) {
   for (const char* reason : {"insufficient_system_resource", "aborted"})
-    check_failed(played(stage, stream_reply({token("x"), finish(reason), done()})), ErrorCode::no_capacity, Outcome::no_capacity);
+    check_failed(played(stage, stream_reply({token("x"), finish(reason), done()})), ErrorCode::no_capacity,
+                 Outcome::no_capacity);
 }
 
 inline void an_unknown_finish_reason_is_complete(Stage& stage) {
@@ -133,7 +137,8 @@ inline void an_unknown_finish_reason_is_complete(Stage& stage) {
 // --- errors inside and outside ------------------------------------------------------------------------
 
 inline void an_error_inside_a_stream_ends_it(Stage& stage) {
-  const Play play = played(stage, stream_reply({token("Hel"), event(error_json("too busy")) + token("never"), token("never")}));
+  const Play play =
+      played(stage, stream_reply({token("Hel"), event(error_json("too busy")) + token("never"), token("never")}));
   check_failed(play, ErrorCode::service_error, Outcome::service_error);
   CHECK(play.sink->text == "Hel");
   CHECK(play.sink->kinds == std::vector<FrameKind>{FrameKind::token, FrameKind::error});
@@ -149,7 +154,8 @@ inline void an_event_named_error_is_an_error(Stage& stage) {
 }
 
 inline void json_for_a_stream_is_read(Stage& stage) {
-  for (const char* type : {"application/json", "application/json; charset=utf-8", "application/octet-stream", "text/plain", "text/event-stream"}) {
+  for (const char* type : {"application/json", "application/json; charset=utf-8", "application/octet-stream",
+                           "text/plain", "text/event-stream"}) {
     INFO(type);
     check_failed(played(stage, json_reply({"\n\n", error_json("too busy")}, 200, type)), ErrorCode::service_error,
                  Outcome::service_error);
@@ -170,7 +176,8 @@ inline void a_stream_without_its_content_type_is_read(Stage& stage) {
 inline void what_is_not_the_protocol_is_malformed(Stage& stage) {
   check_failed(played(stage, json_reply({"<html>", "</html>"}, 200, "text/html"), false), ErrorCode::malformed_json,
                Outcome::malformed);
-  CHECK(played(stage, json_reply({"<html>", "</html>"}, 200, "text/html")).sink->outcome->outcome() == Outcome::malformed);
+  CHECK(played(stage, json_reply({"<html>", "</html>"}, 200, "text/html")).sink->outcome->outcome() ==
+        Outcome::malformed);
   const Play play = played(stage, stream_reply({token("Hel"), event("{broken"), token("never")}));
   check_failed(play, ErrorCode::malformed_stream, Outcome::malformed);
   CHECK(play.sink->text == "Hel");
@@ -178,9 +185,10 @@ inline void what_is_not_the_protocol_is_malformed(Stage& stage) {
 
 inline void a_status_decides_whatever_the_body(Stage& stage) {
   const std::pair<int, ErrorCode> table[] = {
-      {400, ErrorCode::bad_request},  {401, ErrorCode::authentication}, {402, ErrorCode::insufficient_balance}, {403, ErrorCode::authentication},
-      {404, ErrorCode::not_found},    {413, ErrorCode::bad_request},    {422, ErrorCode::bad_request},          {429, ErrorCode::rate_limited},
-      {500, ErrorCode::server_error}, {502, ErrorCode::server_error},   {503, ErrorCode::overloaded},           {504, ErrorCode::server_error}};
+      {400, ErrorCode::bad_request},    {401, ErrorCode::authentication}, {402, ErrorCode::insufficient_balance},
+      {403, ErrorCode::authentication}, {404, ErrorCode::not_found},      {413, ErrorCode::bad_request},
+      {422, ErrorCode::bad_request},    {429, ErrorCode::rate_limited},   {500, ErrorCode::server_error},
+      {502, ErrorCode::server_error},   {503, ErrorCode::overloaded},     {504, ErrorCode::server_error}};
   for (const auto& [status, code] : table) {
     for (const std::string& body : {error_json("why"), std::string("<html>why</html>"), std::string()}) {
       for (const bool stream : {true, false}) {
@@ -227,7 +235,8 @@ inline void the_server_may_ask_to_wait(Stage& stage) {
 // --- keep-alives, cuts, limits -------------------------------------------------------------------------
 
 inline void keep_alives_are_no_frames(Stage& stage) {
-  const Play play = played(stage, stream_reply({": keep-alive\n\n", ":\n\n", token("Hel"), "id: 1\n: ping\n\n", "data:\n\n", token("lo"), finish(), done()}));
+  const Play play = played(stage, stream_reply({": keep-alive\n\n", ":\n\n", token("Hel"), "id: 1\n: ping\n\n",
+                                                "data:\n\n", token("lo"), finish(), done()}));
   CHECK(play.sink->complete());
   CHECK(play.sink->text == "Hello");
   CHECK(play.sink->kinds.size() == 4);
@@ -244,7 +253,8 @@ inline void blank_lines_before_json_are_dropped(Stage& stage) {
 }
 
 inline void the_cut_does_not_matter(Stage& stage) {
-  const std::string wire = ": hi\r\n\r\n" + token("Gr\xC3\xBC\xC3\x9F") + token(" Gott") + "data: " + chunk_json("{}", "\"stop\"") + "\r\n\r\n" + done();
+  const std::string wire = ": hi\r\n\r\n" + token("Gr\xC3\xBC\xC3\x9F") + token(" Gott") +
+                           "data: " + chunk_json("{}", "\"stop\"") + "\r\n\r\n" + done();
   for (const std::size_t size : {std::size_t{1}, std::size_t{2}, std::size_t{3}, std::size_t{50}, wire.size()}) {
     std::vector<std::string> chunks;
     for (std::size_t at = 0; at < wire.size(); at += size) chunks.push_back(wire.substr(at, size));
@@ -262,9 +272,15 @@ inline void limits_end_a_call_and_keep_what_came(Stage& stage) {
     return play;
   };
   const std::string big(2000, 'x');
-  CHECK(over_limit(stream_reply({token("Hel"), token(big)}), true, [](Limits& limits) { limits.line_bytes = 500; }).sink->text == "Hel");
-  CHECK(over_limit(stream_reply({token("Hel"), "data: x\n" + token(big)}), true, [](Limits& limits) { limits.event_bytes = 500; }).sink->text == "Hel");
-  CHECK(over_limit(stream_reply({token("Hel"), token("lo"), token(big)}), true, [](Limits& limits) { limits.stream_bytes = 600; }).sink->text == "Hello");
+  CHECK(over_limit(stream_reply({token("Hel"), token(big)}), true, [](Limits& limits) {
+          limits.line_bytes = 500;
+        }).sink->text == "Hel");
+  CHECK(over_limit(stream_reply({token("Hel"), "data: x\n" + token(big)}), true, [](Limits& limits) {
+          limits.event_bytes = 500;
+        }).sink->text == "Hel");
+  CHECK(over_limit(stream_reply({token("Hel"), token("lo"), token(big)}), true, [](Limits& limits) {
+          limits.stream_bytes = 600;
+        }).sink->text == "Hello");
   over_limit(json_reply({whole_reply(big)}), false, [](Limits& limits) { limits.body_bytes = 500; });
   over_limit(json_reply({whole_reply(big)}), true, [](Limits& limits) { limits.body_bytes = 500; });
   // A stream without a line end fills no memory either.
@@ -281,7 +297,8 @@ inline void a_long_error_body_is_cut_not_refused(Stage& stage) {
 
 inline void the_end_mark_ends_a_connection_held_open(Stage& stage) {
   if (!stage.can_hold()) return;
-  const Play play = played(stage, ending(stream_reply({token("Hello"), finish(), done() + token("never"), "junk"}), FakeReply::End::hold));
+  const Play play = played(
+      stage, ending(stream_reply({token("Hello"), finish(), done() + token("never"), "junk"}), FakeReply::End::hold));
   CHECK(play.sink->complete());
   CHECK(play.sink->text == "Hello");
 }
@@ -318,14 +335,15 @@ inline void an_abort_before_anything_came(Stage& stage) {
 }
 
 inline void an_abort_from_inside_a_frame(Stage& stage) {
-  const Play play = played(stage, stream_reply({token("a") + token("b") + token("c"), token("d"), finish(), done()}), true, [](Play& to) {
-    to.sink->on_each = [&call = *to.call](std::size_t count) {
-      if (count != 2) return;
-      auto abort = call.on_abort;
-      abort(Error(ErrorCode::cancelled, "by the caller"));
-      abort(Error(ErrorCode::cancelled, "twice"));
-    };
-  });
+  const Play play = played(stage, stream_reply({token("a") + token("b") + token("c"), token("d"), finish(), done()}),
+                           true, [](Play& to) {
+                             to.sink->on_each = [&call = *to.call](std::size_t count) {
+                               if (count != 2) return;
+                               auto abort = call.on_abort;
+                               abort(Error(ErrorCode::cancelled, "by the caller"));
+                               abort(Error(ErrorCode::cancelled, "twice"));
+                             };
+                           });
   check_failed(play, ErrorCode::cancelled, Outcome::cancelled);
   CHECK(play.sink->text == "ab");
   CHECK(play.sink->outcome->message() == "by the caller");
@@ -341,7 +359,8 @@ inline void an_abort_from_inside_the_only_frame(Stage& stage) {
 inline void a_paused_call_hands_out_nothing(Stage& stage) {
   Play play(stage);
   play.sink->on_each = [&](std::size_t) { stage.transport().pause(*play.call, true); };
-  stage.serve(stream_reply({token("a") + token("b") + token("c").substr(0, 9), token("c").substr(9), finish() + done()}));
+  stage.serve(
+      stream_reply({token("a") + token("b") + token("c").substr(0, 9), token("c").substr(9), finish() + done()}));
   play.start(stage);
   for (std::size_t count = 1; count <= 5; ++count) {
     REQUIRE(stage.run_until([&] { return play.sink->frames.size() == count; }));
@@ -399,8 +418,12 @@ inline void each_clock_strikes_with_its_own_name(Stage& stage) {
   FakeReply late = stream_reply({token("never")});
   late.head_after = 1h;
   struck(stage, late, [](Timeouts& t) { t.first_byte = 50ms; }, ErrorCode::timeout_first_byte);
-  struck(stage, stream_reply({": keep-alive\n\n"}), [](Timeouts& t) { t.first_token = 50ms; }, ErrorCode::timeout_first_token);
-  CHECK(struck(stage, stream_reply({token("Hel")}), [](Timeouts& t) { t.between_tokens = 50ms; }, ErrorCode::timeout_between_tokens)
+  struck(
+      stage, stream_reply({": keep-alive\n\n"}), [](Timeouts& t) { t.first_token = 50ms; },
+      ErrorCode::timeout_first_token);
+  CHECK(struck(
+            stage, stream_reply({token("Hel")}), [](Timeouts& t) { t.between_tokens = 50ms; },
+            ErrorCode::timeout_between_tokens)
             .sink->text == "Hel");
   struck(stage, stream_reply({token("Hel")}), [](Timeouts& t) { t.idle = 50ms; }, ErrorCode::timeout_idle);
   struck(stage, json_reply({"\n"}), [](Timeouts& t) { t.idle = 50ms; }, ErrorCode::timeout_idle, false);
@@ -416,7 +439,13 @@ inline void liveness_and_progress_are_two_clocks(Stage& stage) {
   FakeReply chatter = stream_reply({token("Hel")});
   every_second(chatter, ": keep-alive\n\n", 600);
   const TimePoint before = stage.loop().now();
-  struck(stage, chatter, [](Timeouts& t) { t.between_tokens = 60s; t.idle = 10s; }, ErrorCode::timeout_between_tokens);
+  struck(
+      stage, chatter,
+      [](Timeouts& t) {
+        t.between_tokens = 60s;
+        t.idle = 10s;
+      },
+      ErrorCode::timeout_between_tokens);
   const auto took = stage.loop().now() - before;
   CHECK(took >= 60s);
   CHECK(took < 62s);
@@ -455,7 +484,8 @@ inline void no_limit_means_no_limit(Stage& stage) {
   if (!stage.time_is_free()) return;
   FakeReply reply = stream_reply({token("a")});
   reply.chunks.emplace_back(token("b") + finish() + done(), std::chrono::hours(5));
-  const Play play = played(stage, reply, true, [](Play& to) { to.call->timeouts = {0ms, 0ms, 0ms, 0ms, 0ms, 0ms, 0ms, 0ms}; });
+  const Play play =
+      played(stage, reply, true, [](Play& to) { to.call->timeouts = {0ms, 0ms, 0ms, 0ms, 0ms, 0ms, 0ms, 0ms}; });
   CHECK(play.sink->complete());
 }
 

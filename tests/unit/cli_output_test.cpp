@@ -1,10 +1,12 @@
 #include "cli/output.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 // The command is a program, not a library: the files under test are compiled in here.
 #include "cli/exit_code.cpp"
@@ -104,6 +106,27 @@ TEST_CASE("output: a reader that goes away ends the writing") {
   output.write("y");
   CHECK_FALSE(output.good());
   CHECK(output.failure_exit_code() == 141);
+  close(ends[1]);
+}
+
+TEST_CASE("output: a descriptor that somebody made non-blocking is waited for") {
+  int ends[2];
+  REQUIRE(pipe2(ends, O_NONBLOCK) == 0);
+  const std::string text(1 << 20, 'x');  // more than a pipe holds
+  std::size_t received = 0;
+  std::thread reader([&] {
+    char block[4096];
+    for (pollfd entry = {ends[0], POLLIN, 0}; received < text.size() && poll(&entry, 1, 10'000) > 0;) {
+      const ssize_t count = read(ends[0], block, sizeof block);
+      if (count > 0) received += static_cast<std::size_t>(count);
+    }
+  });
+  Output output(ends[1]);
+  output.write(text);
+  reader.join();
+  CHECK(output.good());
+  CHECK(received == text.size());
+  close(ends[0]);
   close(ends[1]);
 }
 

@@ -89,7 +89,7 @@ std::vector<Row> table() {
        "Failed to deserialize the JSON body into the target type: messages[0]: unknown variant `input_audio`"},
       {"image", plain, messages(R"({"role":"user","content":[{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}]})"), nullptr},
       {"image to pro", plain, messages(R"({"role":"user","content":[{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}]})", "", "deepseek-v4-pro"),
-       "Failed to deserialize the JSON body into the target type: messages[0]: unknown variant `image_url`, expected `text` at line 1 column 91"},
+       "Failed to deserialize the JSON body into the target type: messages[0]: unknown variant `image_url`, expected `text` at line 1 column 84"},
       {"file with both", plain, messages(R"({"role":"user","content":[{"type":"file","file_id":"f","file_data":"d"}]})"), "file must have"},
       {"too long", plain, messages(R"({"role":"user","content":")" + std::string(4'400'000, 'x') + R"("})"),
        "This model's maximum context length is 1048565 tokens. However, you requested "},

@@ -156,7 +156,7 @@ class Peer {
     const auto head = seen.bytes.find("\r\n\r\n");
     if (head == std::string::npos) return false;
     if (seen.header("Transfer-Encoding") == "chunked") {
-      return seen.bytes.size() >= 5 && seen.bytes.compare(seen.bytes.size() - 5, 5, "0\r\n\r\n") == 0;
+      return seen.bytes.size() >= 7 && seen.bytes.compare(seen.bytes.size() - 7, 7, "\r\n0\r\n\r\n") == 0;
     }
     const auto length = seen.header("Content-Length");
     return !length.empty() && seen.bytes.size() >= head + 4 + std::stoul(length);

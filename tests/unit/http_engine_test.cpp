@@ -25,7 +25,8 @@ TEST_CASE("http: a body in memory reads from any offset, again and again", "[mod
 }
 
 TEST_CASE("http: a header is found by name, in any case, the first one", "[modes]") {
-  const HttpHead head{200, 11, "Content-Type:\t text/plain \r\nX-A: 1\r\nx-a: 2\r\nEmpty:\r\nNoColon\r\nX-AB: 3\r\n: odd\r\nLast: end"};
+  const HttpHead head{
+      200, 11, "Content-Type:\t text/plain \r\nX-A: 1\r\nx-a: 2\r\nEmpty:\r\nNoColon\r\nX-AB: 3\r\n: odd\r\nLast: end"};
   CHECK(head.header("content-type") == "text/plain");
   CHECK(head.header("X-A") == "1");
   CHECK(head.header("x-ab") == "3");

@@ -11,9 +11,12 @@ namespace {
 std::atomic<std::uint64_t> allocations{0};
 }
 
-void* operator new(std::size_t size) {
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
   allocations.fetch_add(1, std::memory_order_relaxed);
-  if (void* p = std::malloc(size == 0 ? 1 : size)) return p;
+  return std::malloc(size == 0 ? 1 : size);
+}
+void* operator new(std::size_t size) {
+  if (void* p = operator new(size, std::nothrow)) return p;
   throw std::bad_alloc();
 }
 void operator delete(void* p) noexcept { std::free(p); }
@@ -24,7 +27,8 @@ using namespace deepseek;
 namespace {
 
 std::string event(const std::string& members) {
-  return R"({"id":"8d8b7c6e-3f1a-4c5e-9b7a-2f6f0c1d2e3f","object":"chat.completion.chunk","created":1795392000,"model":"deepseek-flash",)"
+  return R"({"id":"8d8b7c6e-3f1a-4c5e-9b7a-2f6f0c1d2e3f","object":"chat.completion.chunk","created":1795392000,)"
+         R"("model":"deepseek-flash",)"
          R"("system_fingerprint":"fp_1","choices":[{"index":0,"delta":{)" +
          members + R"(},"logprobs":null,"finish_reason":null}],"usage":null})";
 }

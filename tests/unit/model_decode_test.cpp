@@ -314,8 +314,10 @@ TEST_CASE("recorded bodies cut at every byte are never complete") {
 TEST_CASE("random changes never crash, with and without a template alike") {
   std::mt19937 random(7);
   const std::string seed =
-      R"({"id":"i","model":"m","choices":[{"index":0,"delta":{"content":"a\u00fc","reasoning_content":null,"tool_calls":[{"index":0,)"
-      R"("id":"c","function":{"name":"n","arguments":"{}"}}]},"logprobs":{"content":[1]},"finish_reason":null}],"usage":null,"x":[]})";
+      R"({"id":"i","model":"m","choices":[{"index":0,"delta":{"content":"a\u00fc","reasoning_content":null,)"
+      R"("tool_calls":[{"index":0,)"
+      R"("id":"c","function":{"name":"n","arguments":"{}"}}]},"logprobs":{"content":[1]},"finish_reason":null}],)"
+      R"("usage":null,"x":[]})";
   const std::string plain = R"({"id":"i","choices":[{"index":0,"delta":{"content":"abc"},"finish_reason":null}]})";
   const std::string bytes = "{}[]\",:\\u0aenull-1.\xC3 \xff";
   for (int round = 0; round < 20000; ++round) {
@@ -534,11 +536,13 @@ TEST_CASE("cut and empty arguments at length are handed on as they are") {
 
 TEST_CASE("what this library does not know is kept") {
   auto decoder = make_reply_decoder(true);
-  play(
-      *decoder,
-      {R"({"id":"i","tier":"a","choices":[{"index":0,"z":1,"delta":{"content":"x","blocks":[{"n":1}],"note":"ab"},"finish_reason":null}]})",
-       R"({"id":"i","tier":"b","choices":[{"index":0,"z":2,"delta":{"content":"y","blocks":[{"n":2}],"note":"cd"},"finish_reason":null}]})",
-       R"({"id":"i","tier":null,"timings":{"t":1.50},"choices":[{"index":0,"delta":{"blocks":[],"title":"T"},"finish_reason":"stop"}]})"});
+  play(*decoder,
+       {R"({"id":"i","tier":"a","choices":[{"index":0,"z":1,"delta":{"content":"x","blocks":[{"n":1}],)"
+        R"("note":"ab"},"finish_reason":null}]})",
+        R"({"id":"i","tier":"b","choices":[{"index":0,"z":2,"delta":{"content":"y","blocks":[{"n":2}],)"
+        R"("note":"cd"},"finish_reason":null}]})",
+        R"({"id":"i","tier":null,"timings":{"t":1.50},"choices":[{"index":0,"delta":{"blocks":[],"title":"T"},)"
+        R"("finish_reason":"stop"}]})"});
   const ChatReply& reply = decoder->reply();
   CHECK(reply.content() == "xy");
   CHECK(reply.extra.text() == R"({"tier":"b","timings":{"t":1.50}})");
@@ -559,8 +563,8 @@ TEST_CASE("an unknown member that changes between events of one shape") {
 
 TEST_CASE("several choices in one frame") {
   auto decoder = make_reply_decoder(true);
-  decoder->inspect(
-      R"({"id":"i","choices":[{"index":1,"delta":{"content":"b"}},{"index":0,"delta":{"content":"a","tool_calls":[{"index":0,"id":"c"}]}}]})");
+  decoder->inspect(R"({"id":"i","choices":[{"index":1,"delta":{"content":"b"}},{"index":0,"delta":{"content":"a",)"
+                   R"("tool_calls":[{"index":0,"id":"c"}]}}]})");
   REQUIRE(decoder->chunk_count() == 2);
   CHECK(decoder->chunks()[0].choice() == 1);
   CHECK(decoder->chunks()[0].content() == "b");
@@ -646,8 +650,10 @@ TEST_CASE("a copied chunk owns its bytes") {
 
 TEST_CASE("models and balance") {
   const auto list = detail::decode_models(
-      R"({"object":"list","data":[{"id":"deepseek-flash","object":"model","owned_by":"deepseek","name":"N","context_window":1048576,)"
-      R"("max_output_tokens":393216,"input_modalities":["text","image"],"output_modalities":["text"],"effort":{"supported_levels":["low","max"],)"
+      R"({"object":"list","data":[{"id":"deepseek-flash","object":"model","owned_by":"deepseek","name":"N",)"
+      R"("context_window":1048576,)"
+      R"("max_output_tokens":393216,"input_modalities":["text","image"],"output_modalities":["text"],)"
+      R"("effort":{"supported_levels":["low","max"],)"
       R"("default_level":"high"},"x":{}},{"id":"b"}]})");
   REQUIRE(list);
   REQUIRE(list->data.size() == 2);
@@ -663,8 +669,9 @@ TEST_CASE("models and balance") {
   CHECK(detail::decode_models(R"({"data":[1]})").error().code() == ErrorCode::schema_mismatch);
   CHECK(detail::decode_models("{}").error().code() == ErrorCode::schema_mismatch);
 
-  const auto balance = detail::decode_balance(
-      R"({"is_available":true,"balance_infos":[{"currency":"CNY","total_balance":"110.00","granted_balance":"10.00","topped_up_balance":100.5}]})");
+  const auto balance =
+      detail::decode_balance(R"({"is_available":true,"balance_infos":[{"currency":"CNY","total_balance":"110.00",)"
+                             R"("granted_balance":"10.00","topped_up_balance":100.5}]})");
   REQUIRE(balance);
   CHECK((*balance).is_available);
   const BalanceInfo& info = (*balance).balance_infos.at(0);

@@ -68,20 +68,27 @@ TEST_CASE("every field, in a fixed order") {
   r.safety_check = "high";
   r.title = true;
   r.extra = RawJson(" {\"seed\":7, \"x\":{\"y\":[1,2]}} ");
-  CHECK(
-      encoded(r, true) ==
-      R"({"model":"deepseek-flash","messages":[{"role":"system","content":"s","name":"n"},)"
-      R"({"role":"user","content":[{"type":"text","text":"t"},{"type":"image_url","image_url":{"url":"https://x/y.png","detail":"low"}},)"
-      R"({"type":"file","file_id":"file-api-1"},{"type":"file","file_data":"data:image/png;base64,AA","filename":"a.png"}]},)"
-      R"({"role":"assistant","content":"","reasoning_content":"","tool_calls":[{"id":"call_00_a","type":"function",)"
-      R"("function":{"name":"weather","arguments":"{\"city\": \"Rome\"}"},"x":1}],"blocks":[{"type":"server","n":1.0}]},)"
-      R"({"role":"tool","content":"21","tool_call_id":"call_00_a"},{"role":"assistant","content":"```","prefix":true}],)"
-      R"("thinking":{"type":"enabled"},"reasoning_effort":"low","max_tokens":393216,"response_format":{"type":"json_object"},)"
-      R"("stop":["a","b\n"],"stream":true,"stream_options":{"include_usage":true},"temperature":0.1,"top_p":1,)"
-      R"("tools":[{"type":"function","function":{"name":"weather","description":"d","parameters":{"type":"object"},"strict":true}},)"
-      R"({"type":"deepseek_web_search"}],"tool_choice":{"type":"function","function":{"name":"weather"}},"logprobs":true,)"
-      R"("top_logprobs":20,"user_id":"u-1","frequency_penalty":-2,"presence_penalty":0.5,"safety_check":{"level":"high"},)"
-      R"("title":{"enabled":true},"seed":7,"x":{"y":[1,2]}})");
+  CHECK(encoded(r, true) ==
+        R"({"model":"deepseek-flash","messages":[{"role":"system","content":"s","name":"n"},)"
+        R"({"role":"user","content":[{"type":"text","text":"t"},{"type":"image_url",)"
+        R"("image_url":{"url":"https://x/y.png","detail":"low"}},)"
+        R"({"type":"file","file_id":"file-api-1"},{"type":"file","file_data":"data:image/png;base64,AA",)"
+        R"("filename":"a.png"}]},)"
+        R"({"role":"assistant","content":"","reasoning_content":"","tool_calls":[{"id":"call_00_a","type":"function",)"
+        R"("function":{"name":"weather","arguments":"{\"city\": \"Rome\"}"},"x":1}],"blocks":[{"type":"server",)"
+        R"("n":1.0}]},)"
+        R"({"role":"tool","content":"21","tool_call_id":"call_00_a"},{"role":"assistant","content":"```",)"
+        R"("prefix":true}],)"
+        R"("thinking":{"type":"enabled"},"reasoning_effort":"low","max_tokens":393216,)"
+        R"("response_format":{"type":"json_object"},)"
+        R"("stop":["a","b\n"],"stream":true,"stream_options":{"include_usage":true},"temperature":0.1,"top_p":1,)"
+        R"("tools":[{"type":"function","function":{"name":"weather","description":"d",)"
+        R"("parameters":{"type":"object"},"strict":true}},)"
+        R"({"type":"deepseek_web_search"}],"tool_choice":{"type":"function","function":{"name":"weather"}},)"
+        R"("logprobs":true,)"
+        R"("top_logprobs":20,"user_id":"u-1","frequency_penalty":-2,"presence_penalty":0.5,)"
+        R"("safety_check":{"level":"high"},)"
+        R"("title":{"enabled":true},"seed":7,"x":{"y":[1,2]}})");
   CHECK(encoded(r).find("stream_options") == std::string::npos);
 }
 
@@ -210,8 +217,10 @@ TEST_CASE("where a request goes") {
 TEST_CASE("a received turn goes back as it came") {
   auto decoder = detail::make_reply_decoder(false);
   const std::string turn =
-      R"({"role":"assistant","content":"","reasoning_content":"why\nnot","tool_calls":[{"id":"call_00_a","type":"function",)"
-      R"("function":{"name":"f","arguments":"{\"a\": 1"},"sig":"x"}],"blocks":[{"type":"server_tool","n":1.50,"u":"\u00fc"}],"audio":null})";
+      R"({"role":"assistant","content":"","reasoning_content":"why\nnot","tool_calls":[{"id":"call_00_a",)"
+      R"("type":"function",)"
+      R"("function":{"name":"f","arguments":"{\"a\": 1"},"sig":"x"}],"blocks":[{"type":"server_tool","n":1.50,)"
+      R"("u":"\u00fc"}],"audio":null})";
   decoder->inspect(R"({"id":"1","choices":[{"index":0,"finish_reason":"tool_calls","message":)" + turn + "}]}");
   REQUIRE_FALSE(decoder->conclude(true));
   ChatRequest r;

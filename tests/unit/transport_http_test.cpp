@@ -119,13 +119,23 @@ TEST_CASE("http transport: user headers are added or replace ours", "[modes]") {
   const FakeRequest request = scene.sent();
   CHECK(request.header("x-mine") == "later");
   CHECK(request.header("user-agent") == "mine");
-  CHECK(std::count_if(request.headers.begin(), request.headers.end(), [](const HttpHeader& h) { return h.value == "mine"; }) == 1);
+  CHECK(std::count_if(request.headers.begin(), request.headers.end(),
+                      [](const HttpHeader& h) { return h.value == "mine"; }) == 1);
 }
 
 TEST_CASE("http transport: headers that could break the message are refused", "[modes]") {
-  const HttpHeader bad[] = {{"X-A", "a\r\nX-B: b"}, {"X-A", "a\nb"}, {"X-A", std::string("a\0b", 3)}, {"", "a"}, {"X A", "a"},
-                            {"X:A", "a"}, {"X\r\nA", "a"}, {"Content-Length", "1"}, {"transfer-encoding", "chunked"},
-                            {"HOST", "other"}, {"Connection", "close"}, {"X-A", "\x7F"}};
+  const HttpHeader bad[] = {{"X-A", "a\r\nX-B: b"},
+                            {"X-A", "a\nb"},
+                            {"X-A", std::string("a\0b", 3)},
+                            {"", "a"},
+                            {"X A", "a"},
+                            {"X:A", "a"},
+                            {"X\r\nA", "a"},
+                            {"Content-Length", "1"},
+                            {"transfer-encoding", "chunked"},
+                            {"HOST", "other"},
+                            {"Connection", "close"},
+                            {"X-A", "\x7F"}};
   for (const HttpHeader& header : bad) {
     Scene scene;
     scene.call->headers = {header};

@@ -42,7 +42,8 @@ struct Sink : CallSink {
 };
 
 struct Scene {
-  explicit Scene(std::vector<RecordedCall> calls, ReplayOptions options = {}) : transport(make_replay_transport(std::move(calls), options)) {
+  explicit Scene(std::vector<RecordedCall> calls, ReplayOptions options = {})
+      : transport(make_replay_transport(std::move(calls), options)) {
     transport->attach(loop);
   }
   std::string ask(std::string_view path, const std::string& body = "{}") {
@@ -63,8 +64,12 @@ struct Scene {
 bool same(const RecordedCall& a, const RecordedCall& b) {
   const RecordedResponse& x = a.response;
   const RecordedResponse& y = b.response;
-  const auto same_header = [](const HttpHeader& l, const HttpHeader& r) { return l.name == r.name && l.value == r.value; };
-  const auto same_chunk = [](const RecordedChunk& l, const RecordedChunk& r) { return l.after == r.after && l.data == r.data; };
+  const auto same_header = [](const HttpHeader& l, const HttpHeader& r) {
+    return l.name == r.name && l.value == r.value;
+  };
+  const auto same_chunk = [](const RecordedChunk& l, const RecordedChunk& r) {
+    return l.after == r.after && l.data == r.data;
+  };
   return a.method == b.method && a.path == b.path && a.request == b.request && x.status == y.status &&
          x.head_complete == y.head_complete && x.clean_end == y.clean_end &&
          std::equal(x.headers.begin(), x.headers.end(), y.headers.begin(), y.headers.end(), same_header) &&
@@ -108,9 +113,10 @@ TEST_CASE("recording: what is missing has its default, what is unknown is ignore
 }
 
 TEST_CASE("recording: what is no recording is refused with its line") {
-  for (const char* line : {"x", "[]", "1", "{", R"({"path":1})", R"({"status":"200"})", R"({"status":-1})", R"({"status":1000})",
-                           R"({"chunks":{}})", R"({"chunks":[[1]]})", R"({"chunks":[[-1,"x"]]})", R"({"chunks":[["x",1]]})",
-                           R"({"chunks":[[99999999999999,"x"]]})", R"({"chunks":[[1,{"base64":"x"}]]})", R"({"chunks":[[1,{"base64":"=AAA"}]]})",
+  for (const char* line : {"x", "[]", "1", "{", R"({"path":1})", R"({"status":"200"})", R"({"status":-1})",
+                           R"({"status":1000})", R"({"chunks":{}})", R"({"chunks":[[1]]})", R"({"chunks":[[-1,"x"]]})",
+                           R"({"chunks":[["x",1]]})", R"({"chunks":[[99999999999999,"x"]]})",
+                           R"({"chunks":[[1,{"base64":"x"}]]})", R"({"chunks":[[1,{"base64":"=AAA"}]]})",
                            R"({"chunks":[[1,{"base64":"A==="}]]})", R"({"headers":[["a"]]})", R"({"clean_end":1})"}) {
     INFO(line);
     const auto read = parse_recording("{}\n" + std::string(line) + "\n");

@@ -36,10 +36,11 @@ TEST_CASE("retry-after: the three date forms are one instant") {
 }
 
 TEST_CASE("retry-after: what is no date is none") {
-  for (const char* text : {"", "Sun", "Zun, 06 Nov 1994 08:49:37 GMT", "Sun, 31 Feb 1994 08:49:37 GMT", "Sun, 29 Feb 2027 08:49:37 GMT",
-                           "Sun, 06 Nov 1994 24:00:00 GMT", "Sun, 06 Nov 1994 08:60:37 GMT", "Sun, 06 Nov 1994 08:49:37 CET",
-                           "Sun, 06 Nov 1994 08:49:37 GMT ", "Fri, 29 Sep 100000 16:26:57 GMT", "Sun, 6 Nov 1994 08:49:37 GMT",
-                           "unM, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 0094 08:49:37 GMT"})
+  for (const char* text :
+       {"", "Sun", "Zun, 06 Nov 1994 08:49:37 GMT", "Sun, 31 Feb 1994 08:49:37 GMT", "Sun, 29 Feb 2027 08:49:37 GMT",
+        "Sun, 06 Nov 1994 24:00:00 GMT", "Sun, 06 Nov 1994 08:60:37 GMT", "Sun, 06 Nov 1994 08:49:37 CET",
+        "Sun, 06 Nov 1994 08:49:37 GMT ", "Fri, 29 Sep 100000 16:26:57 GMT", "Sun, 6 Nov 1994 08:49:37 GMT",
+        "unM, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 0094 08:49:37 GMT"})
     CHECK(unix_seconds(text) == -1);
 }
 

@@ -107,16 +107,20 @@ void check_against(const Json& expected, const Result& result) {
     const Json& event = expected["events"][i];
     CHECK(result.events[i].type == event["event"].get<std::string>());
     CHECK(result.events[i].id == event["id"].get<std::string>());
-    if (event.contains("data")) CHECK(result.events[i].data == event["data"].get<std::string>());
-    else CHECK(result.events[i].data.size() == event["data_len"].get<std::size_t>());
+    if (event.contains("data"))
+      CHECK(result.events[i].data == event["data"].get<std::string>());
+    else
+      CHECK(result.events[i].data.size() == event["data_len"].get<std::size_t>());
   }
   if (expected["comments"].is_array()) {
     REQUIRE(result.comments.size() == expected["comments"].size());
     for (std::size_t i = 0; i < result.comments.size(); ++i)
       CHECK(comment_text(result.comments[i]) == comment_text(expected["comments"][i].get<std::string>()));
   }
-  if (expected["retry"].is_null()) CHECK_FALSE(result.retry);
-  else CHECK(result.retry == expected["retry"].get<std::uint64_t>());
+  if (expected["retry"].is_null())
+    CHECK_FALSE(result.retry);
+  else
+    CHECK(result.retry == expected["retry"].get<std::uint64_t>());
   CHECK(result.last_id == expected["last_event_id"].get<std::string>());
 }
 
@@ -250,8 +254,24 @@ TEST_CASE("sse: limits count to the byte, in every cut, and what came before is 
 }
 
 TEST_CASE("sse: whatever the bytes are, the cut does not matter") {
-  const std::string alphabet[] = {"\n", "\r", "\r\n", "data", ":", " ", "data: ", "id", "event", "retry: 7", "\xEF\xBB\xBF", "x",
-                                  std::string(1, '\0'), "\xEF", "\xBB", "data: [DONE]\n\n", "\n\n", "\r\r"};
+  const std::string alphabet[] = {"\n",
+                                  "\r",
+                                  "\r\n",
+                                  "data",
+                                  ":",
+                                  " ",
+                                  "data: ",
+                                  "id",
+                                  "event",
+                                  "retry: 7",
+                                  "\xEF\xBB\xBF",
+                                  "x",
+                                  std::string(1, '\0'),
+                                  "\xEF",
+                                  "\xBB",
+                                  "data: [DONE]\n\n",
+                                  "\n\n",
+                                  "\r\r"};
   std::mt19937 random(7);
   for (int round = 0; round < 3000; ++round) {
     std::string text;

@@ -46,12 +46,41 @@ TEST_CASE("url: a base URL is split", "[modes]") {
 }
 
 TEST_CASE("url: what is no base URL is refused, and never quoted", "[modes]") {
-  const std::string_view refused[] = {
-      "", "/", "api.deepseek.com", "ftp://h", "https:/h", "https://", "https:///v1", "http://h:", "http://h:0", "http://h:65536",
-      "http://h:8x", "http://h:-1", "http://h:+1", "http://user:secret@h", "http://secret@h/v1", "http://h?secret", "http://h#secret", "http://h/a b",
-      "http://h\r\nX-Secret: secret", "http://h/\tsecret", " http://h", "http://h ", "http://[::1", "http://[::1]x", "http://[]",
-      "http://[::g]", "http://[1.2.3.4]", "http://h\x7f", "http://.h", "http://h%00", "http://h\\x", "http://\xC3\xA4.de",
-      std::string_view("http://h\0.com", 13), "http://a:b:c", "http://::1"};
+  const std::string_view refused[] = {"",
+                                      "/",
+                                      "api.deepseek.com",
+                                      "ftp://h",
+                                      "https:/h",
+                                      "https://",
+                                      "https:///v1",
+                                      "http://h:",
+                                      "http://h:0",
+                                      "http://h:65536",
+                                      "http://h:8x",
+                                      "http://h:-1",
+                                      "http://h:+1",
+                                      "http://user:secret@h",
+                                      "http://secret@h/v1",
+                                      "http://h?secret",
+                                      "http://h#secret",
+                                      "http://h/a b",
+                                      "http://h\r\nX-Secret: secret",
+                                      "http://h/\tsecret",
+                                      " http://h",
+                                      "http://h ",
+                                      "http://[::1",
+                                      "http://[::1]x",
+                                      "http://[]",
+                                      "http://[::g]",
+                                      "http://[1.2.3.4]",
+                                      "http://h\x7f",
+                                      "http://.h",
+                                      "http://h%00",
+                                      "http://h\\x",
+                                      "http://\xC3\xA4.de",
+                                      std::string_view("http://h\0.com", 13),
+                                      "http://a:b:c",
+                                      "http://::1"};
   for (const std::string_view text : refused) {
     INFO(text);
     const auto base = parse_base_url(text);
@@ -84,10 +113,11 @@ TEST_CASE("url: the operation is appended, /beta only where it exists", "[modes]
 }
 
 TEST_CASE("url: what counts as this machine", "[modes]") {
-  for (const char* host : {"localhost", "LOCALHOST", "localhost.", "a.localhost", "127.0.0.1", "127.255.0.3", "::1", "0:0:0:0:0:0:0:1"})
+  for (const char* host :
+       {"localhost", "LOCALHOST", "localhost.", "a.localhost", "127.0.0.1", "127.255.0.3", "::1", "0:0:0:0:0:0:0:1"})
     CHECK(is_loopback(host));
-  for (const char* host : {"", "localhost.example", "127.0.0.1.example", "127.1", "127.0.0.256", "127.0.0.", "127..0.1", "128.0.0.1",
-                           "::2", "notlocalhost", ".localhost", "127.0.0.1.1", "0127.0.0.1"})
+  for (const char* host : {"", "localhost.example", "127.0.0.1.example", "127.1", "127.0.0.256", "127.0.0.", "127..0.1",
+                           "128.0.0.1", "::2", "notlocalhost", ".localhost", "127.0.0.1.1", "0127.0.0.1"})
     CHECK_FALSE(is_loopback(host));
   CHECK(is_deepseek_host("https://api.deepseek.com/v1"));
   CHECK_FALSE(is_deepseek_host("https://api.deepseek.com.example"));

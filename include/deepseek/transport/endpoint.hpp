@@ -9,12 +9,12 @@ DEEPSEEK_BEGIN_NAMESPACE
 
 /// A server that a client may use.
 struct Endpoint {
-  std::string base_url = {};         ///< http(s)://host[:port][/path]; trailing slashes are dropped
+  std::string base_url = {};  ///< http(s)://host[:port][/path]; trailing slashes are dropped
   Credential credential = {};
   /// Speaks DeepSeek's dialect (has /beta). Unset: true for host api.deepseek.com and for a base that
   /// ends in /beta.
   std::optional<bool> deepseek = {};
-  bool allow_plain_http = false;     ///< let the credential travel over http:// to a host that is not loopback
+  bool allow_plain_http = false;  ///< let the credential travel over http:// to a host that is not loopback
 };
 
 DEEPSEEK_END_NAMESPACE

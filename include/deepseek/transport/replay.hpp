@@ -18,14 +18,14 @@ struct RecordedResponse {
   int status = 200;
   std::vector<HttpHeader> headers = {};
   std::vector<RecordedChunk> chunks = {};
-  bool head_complete = true;   ///< false: the connection broke inside the header block
-  bool clean_end = true;       ///< false: the connection broke in the body
+  bool head_complete = true;  ///< false: the connection broke inside the header block
+  bool clean_end = true;      ///< false: the connection broke in the body
 };
 /// One recorded exchange. An empty member of the request matches anything.
 struct RecordedCall {
   std::string method = {};
-  std::string path = {};       ///< as Operation::path
-  std::string request = {};    ///< body; compared byte for byte if not empty
+  std::string path = {};     ///< as Operation::path
+  std::string request = {};  ///< body; compared byte for byte if not empty
   RecordedResponse response = {};
 };
 

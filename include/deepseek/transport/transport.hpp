@@ -31,7 +31,7 @@ enum class FrameKind {
 
 /// One message of a reply. Borrowed: valid until on_frame() returns.
 struct Frame {
-  std::string_view data = {};   ///< JSON text, or bytes if `binary`
+  std::string_view data = {};  ///< JSON text, or bytes if `binary`
   FrameKind kind = FrameKind::data;
   bool binary = false;
 };
@@ -39,16 +39,16 @@ struct Frame {
 /// Where and how a request goes. The codec fills it; a transport maps it onto its own addresses.
 struct Operation {
   enum class Base {
-    plain,          ///< the base URL as it is
+    plain,             ///< the base URL as it is
     beta_if_deepseek,  ///< /beta where the endpoint is DeepSeek, plain elsewhere (FIM, strict tools)
-    beta_only,      ///< refused where there is no /beta (prefix completion)
-    host_root,      ///< a final /v1 or /beta dropped (balance)
+    beta_only,         ///< refused where there is no /beta (prefix completion)
+    host_root,         ///< a final /v1 or /beta dropped (balance)
   };
   std::string_view name = {};    ///< "chat", "completion", "models", "balance": static storage
   std::string_view method = {};  ///< "POST", "GET": static storage
   std::string_view path = {};    ///< "/chat/completions": static storage
   Base base = Base::plain;
-  bool stream = false;           ///< the reply is an event stream
+  bool stream = false;  ///< the reply is an event stream
 };
 
 /// Time limits of one call. Zero: none. dns, connect, tls, first_byte and first_token start at the phase
@@ -72,11 +72,11 @@ struct Timeouts {
 /// Sizes of what a server may send, in bytes. Beyond: limit_exceeded, and what came before is kept.
 struct Limits {
   std::uint64_t header_bytes = 256 * 1024;
-  std::uint64_t line_bytes = 16 * 1024 * 1024;   ///< one line of an event stream
-  std::uint64_t event_bytes = 16 * 1024 * 1024;  ///< one event (its data lines together)
-  std::uint64_t body_bytes = 64 * 1024 * 1024;   ///< a body that is not a stream
+  std::uint64_t line_bytes = 16 * 1024 * 1024;         ///< one line of an event stream
+  std::uint64_t event_bytes = 16 * 1024 * 1024;        ///< one event (its data lines together)
+  std::uint64_t body_bytes = 64 * 1024 * 1024;         ///< a body that is not a stream
   std::uint64_t stream_bytes = 4096ull * 1024 * 1024;  ///< a whole stream
-  std::uint64_t error_body_bytes = 256 * 1024;   ///< the rest of a longer error body is dropped, not refused
+  std::uint64_t error_body_bytes = 256 * 1024;         ///< the rest of a longer error body is dropped, not refused
 };
 
 /// Decodes the frames of one call and judges its end. Supplied by the codec, so that whoever produces
@@ -102,8 +102,8 @@ struct CallFacts {
   int http_status = 0;
   int http_version = 0;
   std::string trace_id = {};
-  std::uint64_t bytes_received = 0;     ///< of bodies, keep-alives included
-  std::uint64_t keep_alives = 0;        ///< comment lines and leading blank lines
+  std::uint64_t bytes_received = 0;  ///< of bodies, keep-alives included
+  std::uint64_t keep_alives = 0;     ///< comment lines and leading blank lines
   HttpTimings http = {};
   std::chrono::microseconds first_token{0};  ///< since the call began; zero: none came
   std::chrono::microseconds total{0};
@@ -125,12 +125,12 @@ struct Call {
   std::optional<TimePoint> deadline = {};  ///< absolute, over all attempts
   std::shared_ptr<Decoder> decoder = {};
   std::shared_ptr<const Endpoint> endpoint = {};  ///< chosen by the route policy
-  Secret authorization = {};             ///< header value, set by the authoriser
+  Secret authorization = {};                      ///< header value, set by the authoriser
   CallFacts facts = {};
 
   // What policies need to know of the request, told by the codec: they never parse the body.
-  bool safe_to_repeat = true;            ///< before any byte was delivered
-  std::uint64_t weight = 0;              ///< estimated tokens, for budgets
+  bool safe_to_repeat = true;  ///< before any byte was delivered
+  std::uint64_t weight = 0;    ///< estimated tokens, for budgets
 
   /// Set by whoever holds the call now; runs on the loop when the call is cancelled. The holder must
   /// then end the call with `cancelled` exactly once.

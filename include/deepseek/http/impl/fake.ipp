@@ -4,7 +4,6 @@
 #include <mutex>
 #include <utility>
 
-
 #include <deepseek/http/detail/header.hpp>
 #include <deepseek/http/detail/scripted.hpp>
 #include <deepseek/http/fake.hpp>
@@ -16,8 +15,14 @@ namespace detail {
 class FakeTransfer final : public HttpTransfer, public std::enable_shared_from_this<FakeTransfer> {
  public:
   FakeTransfer(Loop& loop, FakeReply reply, std::shared_ptr<HttpHandler> handler)
-      : loop_(loop), handler_(std::move(handler)), status_(reply.status), version_(reply.version),
-        headers_(std::move(reply.headers)), end_(reply.end), code_(reply.code), wait_(reply.head_after),
+      : loop_(loop),
+        handler_(std::move(handler)),
+        status_(reply.status),
+        version_(reply.version),
+        headers_(std::move(reply.headers)),
+        end_(reply.end),
+        code_(reply.code),
+        wait_(reply.head_after),
         started_(loop.now()) {
     for (FakeChunk& chunk : reply.chunks) chunks_.push_back(std::move(chunk));
   }

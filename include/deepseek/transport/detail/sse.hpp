@@ -33,8 +33,8 @@ struct SseLimits {
 };
 
 enum class SseStatus {
-  more,      ///< the whole block was taken
-  stopped,   ///< the visitor stopped it
+  more,     ///< the whole block was taken
+  stopped,  ///< the visitor stopped it
   line_too_long,
   event_too_long,
 };
@@ -68,16 +68,16 @@ class SseParser {
 
   SseLimits limits_;
   std::uint64_t usual_bytes_;  // data that fits both limits behind "data: "
-  std::string carry_;       // an unfinished line from blocks before
-  std::string data_;        // data lines of the event so far, joined by LF
-  std::string_view view_;   // instead of data_: the only data line so far, still inside the block
+  std::string carry_;          // an unfinished line from blocks before
+  std::string data_;           // data lines of the event so far, joined by LF
+  std::string_view view_;      // instead of data_: the only data line so far, still inside the block
   std::string type_;
   std::string id_;
   std::string last_id_;
   std::optional<std::uint64_t> retry_;
-  int bom_ = 0;             // bytes of a byte order mark seen at the start; 3: settled
-  bool skip_lf_ = false;    // the last line ended in CR
-  bool pending_ = false;    // a field of an unfinished event was taken
+  int bom_ = 0;           // bytes of a byte order mark seen at the start; 3: settled
+  bool skip_lf_ = false;  // the last line ended in CR
+  bool pending_ = false;  // a field of an unfinished event was taken
   bool has_data_ = false;
   bool data_in_view_ = false;
 };

@@ -71,7 +71,8 @@ DEEPSEEK_DECL Result<std::vector<HttpHeader>> request_headers(const Call& call) 
   if (!call.authorization.empty()) {
     const std::string_view value = call.authorization.reveal();
     if (!is_header_value(value))
-      return Error(ErrorCode::invalid_argument, "the credential has control characters", "check the key's last line end");
+      return Error(ErrorCode::invalid_argument, "the credential has control characters",
+                   "check the key's last line end");
     headers.push_back({"Authorization", std::string(value)});
   }
   if (Result<void> added = add_user_headers(headers, call.headers); !added) return added.error();
@@ -87,10 +88,14 @@ DEEPSEEK_DECL Result<std::string> address_at_endpoint(const Call& call) {
 
 DEEPSEEK_DECL const char* timeout_text(ErrorCode code) {
   switch (code) {
-    case ErrorCode::timeout_first_byte: return "no response came within the first_byte limit";
-    case ErrorCode::timeout_first_token: return "no token came within the first_token limit";
-    case ErrorCode::timeout_between_tokens: return "the stream stalled: no data within the between_tokens limit";
-    default: return "the connection went silent: no byte within the idle limit";
+    case ErrorCode::timeout_first_byte:
+      return "no response came within the first_byte limit";
+    case ErrorCode::timeout_first_token:
+      return "no token came within the first_token limit";
+    case ErrorCode::timeout_between_tokens:
+      return "the stream stalled: no data within the between_tokens limit";
+    default:
+      return "the connection went silent: no byte within the idle limit";
   }
 }
 
@@ -143,11 +148,11 @@ class HttpExchange final : public HttpHandler,
   SinkPtr sink_;
   ResponseReader reader_;
   std::shared_ptr<HttpTransfer> transfer_;
-  std::string held_;            // bytes that came before the reader was paused, not read yet from held_at_
+  std::string held_;  // bytes that came before the reader was paused, not read yet from held_at_
   std::size_t held_at_ = 0;
-  std::optional<HttpEnd> end_;  // the end came while the reader was paused
+  std::optional<HttpEnd> end_;    // the end came while the reader was paused
   std::optional<Error> aborted_;  // the sink gave up from inside on_frame()
-  TimePoint started_;           // this and the next two move on by the length of each pause
+  TimePoint started_;             // this and the next two move on by the length of each pause
   TimePoint last_byte_;
   TimePoint last_progress_;
   TimePoint paused_at_;
@@ -156,16 +161,22 @@ class HttpExchange final : public HttpHandler,
   bool token_seen_ = false;
   bool paused_ = false;
   bool transfer_paused_ = false;
-  bool going_on_ = false;       // go_on() is posted
+  bool going_on_ = false;  // go_on() is posted
   bool delivering_ = false;
-  bool lingering_ = false;      // the outcome stands, the transfer may still end well
+  bool lingering_ = false;  // the outcome stands, the transfer may still end well
   bool transfer_ended_ = false;
   bool ended_ = false;
 };
 
 DEEPSEEK_DECL HttpExchange::HttpExchange(Loop& loop, CallPtr call, SinkPtr sink)
-    : loop_(loop), call_(std::move(call)), sink_(std::move(sink)), reader_(*call_, *this), started_(loop.now()),
-      last_byte_(started_), last_progress_(started_), stream_(call_->operation.stream) {}
+    : loop_(loop),
+      call_(std::move(call)),
+      sink_(std::move(sink)),
+      reader_(*call_, *this),
+      started_(loop.now()),
+      last_byte_(started_),
+      last_progress_(started_),
+      stream_(call_->operation.stream) {}
 
 DEEPSEEK_DECL HttpExchange::~HttpExchange() {
   if (ended_) return;  // else the engine dropped it without an end: nothing may point here any more
@@ -317,8 +328,10 @@ DEEPSEEK_DECL void HttpExchange::pause(bool paused) {
   started_ += pause;
   last_byte_ += pause;
   last_progress_ += pause;
-  if (lingering_) arm(loop_.now() + std::chrono::milliseconds(100));
-  else arm_clocks();
+  if (lingering_)
+    arm(loop_.now() + std::chrono::milliseconds(100));
+  else
+    arm_clocks();
   // Not at once: whoever lets go on does not expect frames before it returns.
   if (std::exchange(going_on_, true)) return;
   loop_.post([self = shared_from_this()] {
@@ -343,17 +356,23 @@ DEEPSEEK_DECL void HttpExchange::go_on() {
 
 DEEPSEEK_DECL HttpExchange::Strike HttpExchange::next_strike() const {
   Strike next;
-  const auto consider = [&next](TimePoint since, std::chrono::milliseconds limit, ErrorCode code) {
+  // A pull stream's consumer may be busy elsewhere for longer than any limit: that is not the server's fault.
+  const auto consider = [&next, driven = loop_.driven_since()](TimePoint since, std::chrono::milliseconds limit, ErrorCode code) {
+    since = std::max(since, driven);
     if (limit.count() > 0 && since + limit < next.when) next = {since + limit, code};
   };
   const Timeouts& limits = call_->timeouts;
   const HttpTimings phases = transfer_ && !transfer_ended_ ? transfer_->timings() : HttpTimings();
   const TimePoint sent = started_ + phases.dns + phases.connect + phases.tls;
-  if (!reader_.head_seen()) consider(sent, limits.first_byte, ErrorCode::timeout_first_byte);
-  else consider(last_byte_, limits.idle, ErrorCode::timeout_idle);
+  if (!reader_.head_seen())
+    consider(sent, limits.first_byte, ErrorCode::timeout_first_byte);
+  else
+    consider(last_byte_, limits.idle, ErrorCode::timeout_idle);
   if (!stream_) return next;
-  if (!token_seen_) consider(sent, limits.first_token, ErrorCode::timeout_first_token);
-  else consider(last_progress_, limits.between_tokens, ErrorCode::timeout_between_tokens);
+  if (!token_seen_)
+    consider(sent, limits.first_token, ErrorCode::timeout_first_token);
+  else
+    consider(last_progress_, limits.between_tokens, ErrorCode::timeout_between_tokens);
   return next;
 }
 
@@ -392,7 +411,8 @@ DEEPSEEK_DECL void HttpExchange::check_clocks() {
   const TimePoint now = loop_.now();
   const Strike next = next_strike();
   if (next.when <= now)
-    return finish(reader_.with_facts(Error(next.code, timeout_text(next.code), "raise the limit in Timeouts, or retry")));
+    return finish(
+        reader_.with_facts(Error(next.code, timeout_text(next.code), "raise the limit in Timeouts, or retry")));
   const std::chrono::milliseconds shortest = shortest_limit();
   if (shortest.count() > 0) arm(std::min(next.when, now + shortest));
 }

@@ -134,7 +134,8 @@ struct RecordingLine {
   }
 };
 
-DEEPSEEK_DECL bool add_recorded_header(std::vector<HttpHeader>& into, const RecordingJson& name, const RecordingJson& value) {
+DEEPSEEK_DECL bool add_recorded_header(std::vector<HttpHeader>& into, const RecordingJson& name,
+                                       const RecordingJson& value) {
   const std::optional<std::string> name_text = text_from_json(name);
   const std::optional<std::string> value_text = text_from_json(value);
   if (!name_text || !value_text) return false;
@@ -142,7 +143,8 @@ DEEPSEEK_DECL bool add_recorded_header(std::vector<HttpHeader>& into, const Reco
   return true;
 }
 
-DEEPSEEK_DECL bool add_recorded_chunk(std::vector<RecordedChunk>& into, const RecordingJson& after, const RecordingJson& data) {
+DEEPSEEK_DECL bool add_recorded_chunk(std::vector<RecordedChunk>& into, const RecordingJson& after,
+                                      const RecordingJson& data) {
   constexpr std::uint64_t a_day = 86'400'000'000;
   std::optional<std::string> text = text_from_json(data);
   if (!text || !after.is_number_unsigned() || after.get<std::uint64_t>() > a_day) return false;
@@ -199,8 +201,10 @@ DEEPSEEK_DECL FakeReply reply_of(const RecordedResponse& response, bool original
   reply.headers = response.headers;
   for (const RecordedChunk& chunk : response.chunks)
     reply.chunks.emplace_back(chunk.data, original_timing ? chunk.after : std::chrono::microseconds(0));
-  if (!response.head_complete) reply.end = FakeReply::End::inside_head;
-  else if (!response.clean_end) reply.end = FakeReply::End::broken;
+  if (!response.head_complete)
+    reply.end = FakeReply::End::inside_head;
+  else if (!response.clean_end)
+    reply.end = FakeReply::End::broken;
   return reply;
 }
 
@@ -261,7 +265,8 @@ DEEPSEEK_DECL Result<std::vector<RecordedCall>> parse_recording(std::string_view
     const detail::RecordingJson json = detail::RecordingJson::parse(line, nullptr, /*allow_exceptions=*/false);
     std::optional<RecordedCall> call = detail::call_from_json(json);
     if (!call)
-      return Error(ErrorCode::malformed_json, "line " + std::to_string(number) + " of the recording is not a recorded call");
+      return Error(ErrorCode::malformed_json,
+                   "line " + std::to_string(number) + " of the recording is not a recorded call");
     calls.push_back(*std::move(call));
   }
   return calls;

@@ -44,21 +44,33 @@ DEEPSEEK_DECL std::string location_host(std::string_view location) {
 
 DEEPSEEK_DECL const char* network_failure_text(ErrorCode code) {
   switch (code) {
-    case ErrorCode::dns_failed: return "the host name could not be resolved";
-    case ErrorCode::connect_failed: return "no connection to the server";
-    case ErrorCode::tls_failed: return "no secure connection to the server";
-    case ErrorCode::proxy_failed: return "the proxy refused or failed";
-    case ErrorCode::http_protocol: return "the peer does not speak HTTP as it should";
-    case ErrorCode::limit_exceeded: return "the response head is larger than the limits allow";
-    case ErrorCode::timeout_dns: return "the host name was not resolved in time";
-    case ErrorCode::timeout_connect: return "the connection was not made in time";
-    case ErrorCode::timeout_tls: return "the TLS handshake was not done in time";
-    default: return "the connection broke before a response came";
+    case ErrorCode::dns_failed:
+      return "the host name could not be resolved";
+    case ErrorCode::connect_failed:
+      return "no connection to the server";
+    case ErrorCode::tls_failed:
+      return "no secure connection to the server";
+    case ErrorCode::proxy_failed:
+      return "the proxy refused or failed";
+    case ErrorCode::http_protocol:
+      return "the peer does not speak HTTP as it should";
+    case ErrorCode::limit_exceeded:
+      return "the response head is larger than the limits allow";
+    case ErrorCode::timeout_dns:
+      return "the host name was not resolved in time";
+    case ErrorCode::timeout_connect:
+      return "the connection was not made in time";
+    case ErrorCode::timeout_tls:
+      return "the TLS handshake was not done in time";
+    default:
+      return "the connection broke before a response came";
   }
 }
 
 DEEPSEEK_DECL ResponseReader::ResponseReader(Call& call, FrameTarget& target)
-    : call_(call), target_(target), parser_({call.limits.line_bytes, call.limits.event_bytes}),
+    : call_(call),
+      target_(target),
+      parser_({call.limits.line_bytes, call.limits.event_bytes}),
       asked_for_stream_(call.operation.stream) {}
 
 DEEPSEEK_DECL void ResponseReader::head(const HttpHead& head) {
@@ -112,11 +124,20 @@ DEEPSEEK_DECL std::size_t ResponseReader::data(std::string_view bytes) {
   std::size_t taken = bytes.size();
   if (!settled_) {
     switch (mode_) {
-      case Mode::undecided: taken = read_undecided(bytes); break;
-      case Mode::stream: taken = read_stream(bytes); break;
-      case Mode::body: read_body(bytes); break;
-      case Mode::error_body: read_error_body(bytes); break;
-      case Mode::ignored: break;
+      case Mode::undecided:
+        taken = read_undecided(bytes);
+        break;
+      case Mode::stream:
+        taken = read_stream(bytes);
+        break;
+      case Mode::body:
+        read_body(bytes);
+        break;
+      case Mode::error_body:
+        read_error_body(bytes);
+        break;
+      case Mode::ignored:
+        break;
     }
   }
   received_ += taken;
@@ -155,9 +176,14 @@ DEEPSEEK_DECL std::size_t ResponseReader::read_stream(std::string_view bytes) {
     case SseStatus::more:
       if (over) exceed("the stream is longer than Limits::stream_bytes");
       return bytes.size();
-    case SseStatus::stopped: return settled_ ? bytes.size() : fed - rest.size();
-    case SseStatus::line_too_long: exceed("a line of the stream is longer than Limits::line_bytes"); break;
-    case SseStatus::event_too_long: exceed("an event of the stream is longer than Limits::event_bytes"); break;
+    case SseStatus::stopped:
+      return settled_ ? bytes.size() : fed - rest.size();
+    case SseStatus::line_too_long:
+      exceed("a line of the stream is longer than Limits::line_bytes");
+      break;
+    case SseStatus::event_too_long:
+      exceed("an event of the stream is longer than Limits::event_bytes");
+      break;
   }
   return bytes.size();
 }
@@ -192,7 +218,8 @@ DEEPSEEK_DECL void ResponseReader::read_body(std::string_view bytes) {
 }
 
 DEEPSEEK_DECL void ResponseReader::read_error_body(std::string_view bytes) {
-  const std::uint64_t room = call_.limits.error_body_bytes - std::min<std::uint64_t>(body_.size(), call_.limits.error_body_bytes);
+  const std::uint64_t room =
+      call_.limits.error_body_bytes - std::min<std::uint64_t>(body_.size(), call_.limits.error_body_bytes);
   settled_ = bytes.size() > room;
   body_.append(bytes.substr(0, settled_ ? static_cast<std::size_t>(room) : bytes.size()));
 }
@@ -217,7 +244,7 @@ DEEPSEEK_DECL Error ResponseReader::with_facts(const Error& error) const {
 DEEPSEEK_DECL Error ResponseReader::no_head(const HttpEnd& end) const {
   // Clean, but without a whole head: the header block simply stopped.
   const bool begun = end.clean || end.code == ErrorCode::truncated;
-  const ErrorCode code = begun ? ErrorCode::truncated
+  const ErrorCode code = begun                             ? ErrorCode::truncated
                          : end.code == ErrorCode::internal ? ErrorCode::connection_lost
                                                            : end.code;
   const char* text = begun ? "the response ended inside its header block" : network_failure_text(code);

@@ -129,8 +129,10 @@ DEEPSEEK_DECL SseStatus SseParser::add_data(std::string_view value, bool in_bloc
     if (!fits(value)) return SseStatus::event_too_long;
     has_data_ = true;
     data_in_view_ = in_block;
-    if (in_block) view_ = value;
-    else data_.assign(value);
+    if (in_block)
+      view_ = value;
+    else
+      data_.assign(value);
     return SseStatus::more;
   }
   keep_view();

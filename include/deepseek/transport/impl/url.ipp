@@ -45,7 +45,8 @@ DEEPSEEK_DECL bool url_valid_ipv6(std::string_view host) {
   int colons = 0;
   for (std::size_t i = 0; i < host.size(); ++i) {
     const char c = host[i];
-    if (i >= zone ? c != '%' && !url_valid_name({&c, 1}) && c != '.' : !url_is_hex(c) && c != ':' && c != '.') return false;
+    if (i >= zone ? c != '%' && !url_valid_name({&c, 1}) && c != '.' : !url_is_hex(c) && c != ':' && c != '.')
+      return false;
     if (i < zone && c == ':') ++colons;
   }
   return colons >= 2;
@@ -165,8 +166,10 @@ DEEPSEEK_DECL Result<std::string> compose_url(std::string_view base_url, std::op
       beta = "/beta";
       break;
     case Operation::Base::host_root:
-      if (url_ends_with(parsed->path, "/v1")) base = url_without(base, "/v1");
-      else if (url_ends_with(parsed->path, "/beta")) base = url_without(base, "/beta");
+      if (url_ends_with(parsed->path, "/v1"))
+        base = url_without(base, "/v1");
+      else if (url_ends_with(parsed->path, "/beta"))
+        base = url_without(base, "/beta");
       break;
   }
   std::string url;
