@@ -21,7 +21,9 @@ struct Task {
 
 Task ask_twice(deepseek::DeepSeekClient client) {
   // A request is named before it is awaited: GCC 12 destroys a braced one twice.
-  deepseek::ChatRequest request{.messages = {deepseek::Message::user("Name a famous scientist.")}, .max_tokens = 500};
+  deepseek::ChatRequest request{.messages = {deepseek::Message::user("Name a famous scientist.")},
+                                .thinking = deepseek::thinking::disabled,
+                                .max_tokens = 100};
   const auto first = co_await deepseek::coro::chat(client, request);
   if (!first) {
     std::cerr << first.error() << '\n';

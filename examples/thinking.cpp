@@ -13,10 +13,9 @@ int main(int argc, char** argv) {
   }
 
   deepseek::ChatRequest request;
-  request.messages = {deepseek::Message::user("Is 91 a prime number? Answer in one sentence.")};
+  request.messages = {deepseek::Message::user("Why do cats purr?")};
   request.thinking = deepseek::thinking::enabled;
   request.reasoning_effort = deepseek::effort::low;
-  request.max_tokens = 1000;  // reasoning and answer share them
   if (argc > 1) request.extra = deepseek::RawJson(argv[1]);
 
   auto stream = client->stream(request);

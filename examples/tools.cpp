@@ -29,7 +29,8 @@ int main() {
 
   deepseek::ConversationOptions options;
   options.system = "You are brief.";
-  options.max_tokens = 1000;
+  options.thinking = deepseek::thinking::disabled;
+  options.max_tokens = 200;
   deepseek::Conversation talk(*client, options);
   auto reply = talk.ask("What is the weather in Oslo? Do I need a coat?", tools);
   if (!reply) {

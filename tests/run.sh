@@ -30,8 +30,9 @@ logs=$build/logs
 jobs=$(nproc)
 passed=0 failed=0
 skips=$logs/skips; : >"$skips"
-# Two build folders of the same sources share what the compiler cache holds.
-export CCACHE_NOHASHDIR=1 CCACHE_BASEDIR=$root
+# Build folders of the same sources share what the compiler cache holds. No CCACHE_BASEDIR: paths relative
+# to the build folder would differ from one to the next.
+export CCACHE_NOHASHDIR=1
 export ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1
 export TSAN_OPTIONS=second_deadlock_stack=1
 ulimit -S -n "$(ulimit -H -n)" 2>/dev/null
@@ -44,13 +45,14 @@ show() { sed 's/^/    | /' | cut -c1-200; }
 # --- packages -------------------------------------------------------------------------------------
 wanted_packages() {
   echo g++ cmake ninja-build ccache pkg-config libcurl4-openssl-dev libssl-dev libfmt-dev nlohmann-json3-dev \
-    libsimdjson-dev libboost-dev catch2 ca-certificates openssl nginx-light nghttp2-proxy
+    libsimdjson-dev libboost-dev catch2 ca-certificates openssl nginx-light nghttp2-proxy tinyproxy-bin \
+    microsocks
   for step in "${steps[@]}"; do
     case $step in
       fuzz) echo clang-19 libclang-rt-19-dev ;;
       tidy) echo clang-tidy-19 ;;
       format) echo clang-format-19 ;;
-      gates) echo valgrind ;;
+      gates) echo valgrind strace ;;
     esac
   done
 }
@@ -260,7 +262,7 @@ step_tidy() {
 
 step_gates() {
   [[ -f tests/bench/gates.sh ]] || return 0
-  build_preset gates release -DDEEPSEEK_BUILD_TESTS=OFF -DDEEPSEEK_BUILD_EXAMPLES=OFF -- || return
+  build_preset gates release -DDEEPSEEK_DEVELOPER=OFF -DDEEPSEEK_BUILD_TESTS=OFF -- bench_sdk || return
   line_script gates budgets bash tests/bench/gates.sh "$build/release"
 }
 

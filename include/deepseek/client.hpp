@@ -20,7 +20,6 @@ class ClientCore;
 class ClientLife;
 class CallControl;
 struct ClientAccess;
-Result<RawJson> parse_structured(const ChatReply& reply);
 }  // namespace detail
 
 /// Receives a streamed reply: on_chunk any number of times, then on_end exactly once and nothing after
@@ -105,4 +104,5 @@ DEEPSEEK_END_NAMESPACE
 
 #ifdef DEEPSEEK_HEADER_ONLY
 #include <deepseek/impl/client.ipp>
+#include <deepseek/impl/stream.ipp>
 #endif

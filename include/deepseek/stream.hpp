@@ -73,5 +73,5 @@ class Stream {
 DEEPSEEK_END_NAMESPACE
 
 #ifdef DEEPSEEK_HEADER_ONLY
-#include <deepseek/impl/stream.ipp>
+#include <deepseek/client.hpp>  // its bodies need the whole client
 #endif

@@ -70,7 +70,8 @@ std::string json_error(const Error& error) {
   const ServiceError& service = error.service();
   const auto retry_after = error.retry_after();
   return fmt::format(
-      R"({{"code":{},"message":{},"status":{},"type":{},"service_code":{},"param":{},"clock":{},"cause":{},"advice":{},)"
+      R"({{"code":{},"message":{},"status":{},"type":{},"service_code":{},"param":{},)"
+      R"("clock":{},"cause":{},"advice":{},)"
       R"("trace_id":{},"retry_after_ms":{},"retryable":{},"bytes_delivered":{}}})",
       json_string(to_string(error.code())), json_string(error.message()), json_number_or_null(error.http_status()),
       json_string_or_null(service.type), json_string_or_null(service.code), json_string_or_null(service.param),
@@ -84,13 +85,14 @@ std::string end_line(const Result<ChatReply>& result) {
   const ChatReply* partial = result ? &*result : result.error().partial();
   const ChatReply& reply = partial ? *partial : nothing;
   const bool counted = reply.usage && !reply.usage->raw.empty();
-  return fmt::format(
-      R"({{"type":"end","outcome":"{}","finish_reason":{},"model":{},"id":{},"usage":{},"error":{},"attempts":{},"cache":{}}})"
-      "\n",
-      result ? "complete" : to_string(result.error().outcome()), json_string_or_null(reply.finish_reason()),
-      json_string_or_null(reply.model), json_string_or_null(reply.id),
-      counted ? json_line(reply.usage->raw.view()) : "null", result ? "null" : json_error(result.error()),
-      result ? reply.info.attempts : result.error().attempts(), json_string(reply.info.cache));
+  return fmt::format(R"({{"type":"end","outcome":"{}","finish_reason":{},"model":{},"id":{},"usage":{},)"
+                     R"("error":{},"attempts":{},"cache":{}}})"
+                     "\n",
+                     result ? "complete" : to_string(result.error().outcome()),
+                     json_string_or_null(reply.finish_reason()), json_string_or_null(reply.model),
+                     json_string_or_null(reply.id), counted ? json_line(reply.usage->raw.view()) : "null",
+                     result ? "null" : json_error(result.error()),
+                     result ? reply.info.attempts : result.error().attempts(), json_string(reply.info.cache));
 }
 
 std::string printable(std::string_view text) {

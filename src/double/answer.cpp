@@ -83,8 +83,10 @@ std::optional<Json> schema_in(std::string_view text) {
     for (auto i = at; i < text.size(); ++i) {
       const char c = text[i];
       if (in_string) {
-        if (c == '\\') ++i;
-        else if (c == '"') in_string = false;
+        if (c == '\\')
+          ++i;
+        else if (c == '"')
+          in_string = false;
         continue;
       }
       if (c == '"') in_string = true;
@@ -257,7 +259,8 @@ std::uint64_t count_prompt_tokens(const Ask& ask) {
       bytes += 16 + content_text(message).size();
       for (const auto* name : {"tool_calls", "reasoning_content"}) {
         const auto it = message.find(name);
-        if (it != message.end()) bytes += it->is_string() ? it->get_ref<const std::string&>().size() : it->dump().size();
+        if (it != message.end())
+          bytes += it->is_string() ? it->get_ref<const std::string&>().size() : it->dump().size();
       }
     }
   }
@@ -311,8 +314,10 @@ Answer make_answer(const Ask& ask, const ReplySpec& spec, std::uint64_t seed) {
   if (answer.title.empty() && title != nullptr && title->is_object() && title->value("enabled", false)) {
     answer.title = "A short talk";
   }
-  if (spec.kind == ReplySpec::Kind::faithful) fill_faithful(answer, ask, seed);
-  else fill_scripted(answer, ask, spec, seed);
+  if (spec.kind == ReplySpec::Kind::faithful)
+    fill_faithful(answer, ask, seed);
+  else
+    fill_scripted(answer, ask, spec, seed);
   if (spec.blanks > 0) answer.text.insert(answer.text.begin(), std::string(static_cast<std::size_t>(spec.blanks), ' '));
   if (!spec.finish.empty()) answer.finish = spec.finish;
   return answer;

@@ -82,7 +82,8 @@ Party issue(const Wanted& wanted, const Party* issuer) {
   X509_gmtime_adj(X509_getm_notBefore(cert), wanted.from);
   X509_gmtime_adj(X509_getm_notAfter(cert), wanted.to);
   auto* name = X509_get_subject_name(cert);
-  X509_NAME_add_entry_by_txt(name, "O", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("DeepSeek double"), -1, -1, 0);
+  X509_NAME_add_entry_by_txt(name, "O", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("DeepSeek double"), -1, -1,
+                             0);
   X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>(wanted.name), -1, -1, 0);
   auto* signer = issuer != nullptr ? issuer->cert.get() : cert;
   X509_set_issuer_name(cert, X509_get_subject_name(signer));
@@ -129,12 +130,23 @@ CertificateMaterial make_certificates(Certificate kind) {
   const Party* issuer = &authority;
   switch (kind) {
     case Certificate::none:
-    case Certificate::good: break;
-    case Certificate::expired: wanted.from = -10 * day, wanted.to = -day; break;
-    case Certificate::not_yet_valid: wanted.from = day, wanted.to = 10 * day; break;
-    case Certificate::wrong_host: wanted = {"another.example", "DNS:another.example"}; break;
-    case Certificate::self_signed: issuer = nullptr; break;
-    case Certificate::unknown_ca: issuer = &stranger; break;
+    case Certificate::good:
+      break;
+    case Certificate::expired:
+      wanted.from = -10 * day, wanted.to = -day;
+      break;
+    case Certificate::not_yet_valid:
+      wanted.from = day, wanted.to = 10 * day;
+      break;
+    case Certificate::wrong_host:
+      wanted = {"another.example", "DNS:another.example"};
+      break;
+    case Certificate::self_signed:
+      issuer = nullptr;
+      break;
+    case Certificate::unknown_ca:
+      issuer = &stranger;
+      break;
   }
   const auto server = issue(wanted, issuer);
   return {pem(authority.cert.get()), pem(server.cert.get()), pem(server.key.get())};

@@ -1,6 +1,6 @@
 // The options of a client for a Double, in a room of their own: only this needs the library's policies.
-#include <deepseek/transport/endpoint.hpp>
 #include <deepseek/testing/double.hpp>
+#include <deepseek/transport/endpoint.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
 namespace test {

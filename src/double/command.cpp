@@ -1,8 +1,8 @@
 // `deepseek double`: the server as a program. The first line on standard output is the port alone.
 #include "command.hpp"
 
-#include <csignal>
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
@@ -68,10 +68,12 @@ bool number(const char* text, Number& value) {
 }
 
 bool certificate(const std::string& word, Certificate& kind) {
-  static constexpr std::pair<const char*, Certificate> kinds[] = {
-      {"good", Certificate::good},           {"expired", Certificate::expired},
-      {"not-yet-valid", Certificate::not_yet_valid}, {"wrong-host", Certificate::wrong_host},
-      {"self-signed", Certificate::self_signed},     {"unknown-ca", Certificate::unknown_ca}};
+  static constexpr std::pair<const char*, Certificate> kinds[] = {{"good", Certificate::good},
+                                                                  {"expired", Certificate::expired},
+                                                                  {"not-yet-valid", Certificate::not_yet_valid},
+                                                                  {"wrong-host", Certificate::wrong_host},
+                                                                  {"self-signed", Certificate::self_signed},
+                                                                  {"unknown-ca", Certificate::unknown_ca}};
   for (const auto& [name, value] : kinds) {
     if (word != name) continue;
     kind = value;
@@ -121,12 +123,18 @@ std::optional<std::string> take_value(Arguments& to, const std::string& name, co
 }
 
 bool take_flag(Arguments& to, const std::string& name) {
-  if (name == "--help" || name == "-h") to.help = true;
-  else if (name == "--fast") to.options.replay_timing = false;
-  else if (name == "--loop") to.loop = true;
-  else if (name == "--no-checks") to.options.check_requests = false;
-  else if (name != "--tls") return false;
-  else if (to.options.certificate == Certificate::none) to.options.certificate = Certificate::good;
+  if (name == "--help" || name == "-h")
+    to.help = true;
+  else if (name == "--fast")
+    to.options.replay_timing = false;
+  else if (name == "--loop")
+    to.loop = true;
+  else if (name == "--no-checks")
+    to.options.check_requests = false;
+  else if (name != "--tls")
+    return false;
+  else if (to.options.certificate == Certificate::none)
+    to.options.certificate = Certificate::good;
   return true;
 }
 
@@ -141,7 +149,8 @@ std::optional<std::string> parse(int argc, char** argv, Arguments& to) {
                                            : take_value(to, name.substr(0, equals), argv[i] + equals + 1);
     if (wrong) return wrong;
   }
-  if (!to.options.record_upstream.empty() && !to.options.replay.empty()) return "--record and --replay exclude each other";
+  if (!to.options.record_upstream.empty() && !to.options.replay.empty())
+    return "--record and --replay exclude each other";
   if (!to.ca_out.empty() && to.options.certificate == Certificate::none) return "--ca-out needs --tls";
   if (to.options.record_file.empty()) to.options.record_file = "recording.jsonl";
   return std::nullopt;

@@ -31,7 +31,10 @@ DoubleCore::DoubleCore(DoubleOptions given)
   thread_ = std::thread([this] { run(); });
 }
 
-DoubleCore::~DoubleCore() {
+DoubleCore::~DoubleCore() { stop(); }
+
+void DoubleCore::stop() {
+  if (!thread_.joinable()) return;
   asio::post(io_, [this] {
     refusing_ = true;
     error_code ignored;
@@ -105,8 +108,10 @@ void DoubleCore::on_request(Session& session, ReceivedRequest request, bool keep
     keep_request(request);
     session.counted = !over;
     if (!over) ++active;
-    if (over) plan = playbook.too_many(keep);
-    else if (!recorder_) plan = playbook.answer(request, keep);
+    if (over)
+      plan = playbook.too_many(keep);
+    else if (!recorder_)
+      plan = playbook.answer(request, keep);
   }
   changed.notify_all();
   if (recorder_ && !over) return recorder_->forward(session, std::move(request), keep);
@@ -135,9 +140,19 @@ void DoubleCore::on_gone(Session& session) {
   changed.notify_all();
 }
 
+void DoubleCore::on_thread(std::function<void()> task) {
+  // Shared: the waiter may wake while set_value() is still at work on the promise.
+  const auto done = std::make_shared<std::promise<void>>();
+  auto ready = done->get_future();
+  asio::post(io_, [task = std::move(task), done] {
+    task();
+    done->set_value();
+  });
+  ready.wait();
+}
+
 void DoubleCore::refuse_connections(bool refuse) {
-  std::promise<void> done;
-  asio::post(io_, [this, refuse, &done] {
+  on_thread([this, refuse] {
     if (refuse != refusing_) {
       refusing_ = refuse;
       // A socket that is bound but does not listen keeps the port, and the kernel refuses connections to it.
@@ -145,18 +160,13 @@ void DoubleCore::refuse_connections(bool refuse) {
       open_acceptor(!refuse);
       accept();
     }
-    done.set_value();
   });
-  done.get_future().wait();
 }
 
 void DoubleCore::reset_connections() {
-  std::promise<void> done;
-  asio::post(io_, [this, &done] {
+  on_thread([this] {
     while (!sessions_.empty()) (*sessions_.begin())->kill(true);
-    done.set_value();
   });
-  done.get_future().wait();
 }
 
 bool DoubleCore::wait(std::chrono::milliseconds limit, const std::function<bool()>& condition) {

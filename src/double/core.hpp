@@ -26,6 +26,8 @@ class DoubleCore final : public SessionHost {
   void on_gone(Session& session) override;
   void on_handshake_failed() override { ++tls_failures; }
 
+  /// Ends the thread and every connection. Called before destruction, while the object is still whole.
+  void stop();
   void refuse_connections(bool refuse);
   void reset_connections();
   bool wait(std::chrono::milliseconds limit, const std::function<bool()>& condition);
@@ -56,6 +58,8 @@ class DoubleCore final : public SessionHost {
   void keep_request(const ReceivedRequest& request);
   void not_active(Session& session);
   void run();
+  /// Runs `task` on the server's thread and waits for it.
+  void on_thread(std::function<void()> task);
 
   asio::io_context io_;
   std::optional<asio::executor_work_guard<asio::io_context::executor_type>> forever_;

@@ -29,7 +29,7 @@ std::string ReceivedRequest::header(std::string_view name) const {
 }
 
 Double::Double(DoubleOptions options) : core_(start(std::move(options))) {}
-Double::~Double() = default;
+Double::~Double() { core_->stop(); }
 
 void Double::script(std::vector<Reply> replies) {
   const std::lock_guard lock(core_->mutex);

@@ -63,7 +63,9 @@ struct Logprobs {
     return list;
   }
   Json fim_items(const std::vector<std::string>& tokens, std::size_t offset) const {
-    Json all = {{"text_offset", Json::array()}, {"token_logprobs", Json::array()}, {"tokens", tokens},
+    Json all = {{"text_offset", Json::array()},
+                {"token_logprobs", Json::array()},
+                {"tokens", tokens},
                 {"top_logprobs", Json::array()}};
     for (const auto& token : tokens) {
       all["text_offset"].push_back(offset);
@@ -85,8 +87,10 @@ class EventWriter {
   }
 
   Body write() {
-    if (ask_.fim) write_fim();
-    else write_chat();
+    if (ask_.fim)
+      write_fim();
+    else
+      write_chat();
     if (!spec_.no_finish) finish();
     Body body;
     body.sse = true;
@@ -111,7 +115,9 @@ class EventWriter {
   void event(const std::string& data) { parts_.push_back({microseconds(0), "data: " + data + "\n\n", true}); }
 
   void delta(Json delta, Json logprobs = nullptr) {
-    event(dump(chunk(Json::array({{{"index", 0}, {"delta", std::move(delta)}, {"logprobs", std::move(logprobs)},
+    event(dump(chunk(Json::array({{{"index", 0},
+                                   {"delta", std::move(delta)},
+                                   {"logprobs", std::move(logprobs)},
                                    {"finish_reason", nullptr}}}))));
   }
 
@@ -120,8 +126,10 @@ class EventWriter {
   }
 
   void write_chat() {
-    if (answer_.thinking) delta({{"role", "assistant"}, {"content", nullptr}, {"reasoning_content", ""}});
-    else delta({{"role", "assistant"}, {"content", ""}});
+    if (answer_.thinking)
+      delta({{"role", "assistant"}, {"content", nullptr}, {"reasoning_content", ""}});
+    else
+      delta({{"role", "assistant"}, {"content", ""}});
     for (const auto& token : answer_.reasoning) {
       delta({{"content", nullptr}, {"reasoning_content", token}}, delta_logprobs("reasoning_content", token));
     }
@@ -134,7 +142,9 @@ class EventWriter {
   }
 
   void write_call(std::size_t index, const AnsweredCall& call) {
-    delta({{"tool_calls", Json::array({{{"index", index}, {"id", call.id}, {"type", "function"},
+    delta({{"tool_calls", Json::array({{{"index", index},
+                                        {"id", call.id},
+                                        {"type", "function"},
                                         {"function", {{"name", call.name}, {"arguments", ""}}}}})}});
     for (const auto& piece : call.pieces) {
       delta({{"tool_calls", Json::array({{{"index", index}, {"function", {{"arguments", piece}}}}})}});
@@ -145,7 +155,8 @@ class EventWriter {
     std::size_t offset = 0;
     for (const auto& token : answer_.text) {
       const auto items = logprobs_.wanted ? logprobs_.fim_items({token}, offset) : Json(nullptr);
-      event(dump(chunk(Json::array({{{"index", 0}, {"text", token}, {"logprobs", items}, {"finish_reason", nullptr}}}))));
+      event(
+          dump(chunk(Json::array({{{"index", 0}, {"text", token}, {"logprobs", items}, {"finish_reason", nullptr}}}))));
       offset += token.size();
     }
   }
@@ -185,8 +196,8 @@ class EventWriter {
       for (int i = 0; i < 3; ++i) delta({{"content", " more"}});
     }
     if (spec_.huge_event > 0) {
-      auto huge = chunk(Json::array({{{"index", 0}, {"delta", {{"content", ""}}}, {"logprobs", nullptr},
-                                      {"finish_reason", nullptr}}}));
+      auto huge = chunk(Json::array(
+          {{{"index", 0}, {"delta", {{"content", ""}}}, {"logprobs", nullptr}, {"finish_reason", nullptr}}}));
       huge["padding"] = std::string(spec_.huge_event, 'x');
       parts_.insert(parts_.begin(), {microseconds(0), "data: " + dump(huge) + "\n\n", true});
     }
@@ -205,7 +216,9 @@ Json whole_message(const Answer& answer) {
   if (answer.thinking) message["reasoning_content"] = joined(answer.reasoning);
   for (std::size_t i = 0; i < answer.calls.size(); ++i) {
     const auto& call = answer.calls[i];
-    message["tool_calls"].push_back({{"index", i}, {"id", call.id}, {"type", "function"},
+    message["tool_calls"].push_back({{"index", i},
+                                     {"id", call.id},
+                                     {"type", "function"},
                                      {"function", {{"name", call.name}, {"arguments", joined(call.pieces)}}}});
   }
   if (!answer.title.empty()) message["title"] = answer.title;
@@ -259,8 +272,13 @@ Body encode(const Ask& ask, const ReplySpec& spec, const Answer& answer) {
 
 std::string models_body() {
   auto entry = [](const char* id, const char* name, Json input) {
-    return Json{{"id", id}, {"object", "model"}, {"owned_by", "deepseek"}, {"name", name},
-                {"context_window", 1048576}, {"max_output_tokens", 393216}, {"input_modalities", std::move(input)},
+    return Json{{"id", id},
+                {"object", "model"},
+                {"owned_by", "deepseek"},
+                {"name", name},
+                {"context_window", 1048576},
+                {"max_output_tokens", 393216},
+                {"input_modalities", std::move(input)},
                 {"output_modalities", {"text"}},
                 {"effort", {{"supported_levels", {"low", "high", "max"}}, {"default_level", "high"}}},
                 {"api_capabilities", {{"anthropic_messages", {{"system_prompt_update", "in-history"}}}}}};
@@ -272,8 +290,10 @@ std::string models_body() {
 
 std::string balance_body() {
   return dump({{"is_available", true},
-               {"balance_infos", Json::array({{{"currency", "CNY"}, {"total_balance", "110.00"},
-                                               {"granted_balance", "10.00"}, {"topped_up_balance", "100.00"}}})}});
+               {"balance_infos", Json::array({{{"currency", "CNY"},
+                                               {"total_balance", "110.00"},
+                                               {"granted_balance", "10.00"},
+                                               {"topped_up_balance", "100.00"}}})}});
 }
 
 }  // namespace test::detail

@@ -32,8 +32,8 @@ bool same_name(std::string_view a, std::string_view b) {
 }
 
 bool is_framing_header(std::string_view name) {
-  for (const auto* hop : {"content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer",
-                          "upgrade", "proxy-connection", "expect"}) {
+  for (const auto* hop : {"content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade",
+                          "proxy-connection", "expect"}) {
     if (same_name(name, hop)) return true;
   }
   return false;
@@ -67,8 +67,8 @@ void HttpReader::next() {
 std::size_t HttpReader::feed(std::string_view bytes) {
   const auto given = bytes.size();
   while (!bytes.empty() && (state_ == State::head || state_ == State::body)) {
-    const bool by_line = state_ == State::head || part_ == Part::chunk_size || part_ == Part::chunk_end ||
-                         part_ == Part::trailer;
+    const bool by_line =
+        state_ == State::head || part_ == Part::chunk_size || part_ == Part::chunk_end || part_ == Part::trailer;
     if (!by_line) {
       const auto size = part_ == Part::until_close ? bytes.size() : std::min<std::uint64_t>(bytes.size(), left_);
       const auto count = static_cast<std::size_t>(size);
@@ -167,13 +167,17 @@ void HttpReader::take_body_bytes(std::string_view bytes) {
     too_large_ = true;
     return fail();
   }
-  if (on_body) on_body(bytes);
-  else body_.append(bytes);
+  if (on_body)
+    on_body(bytes);
+  else
+    body_.append(bytes);
   if (part_ == Part::until_close) return;
   left_ -= bytes.size();
   if (left_ > 0) return;
-  if (part_ == Part::chunk_data) part_ = Part::chunk_end;
-  else state_ = State::done;
+  if (part_ == Part::chunk_data)
+    part_ = Part::chunk_end;
+  else
+    state_ = State::done;
 }
 
 }  // namespace test::detail

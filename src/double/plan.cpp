@@ -15,20 +15,34 @@ namespace {
 
 std::string_view reason(int status) {
   switch (status) {
-    case 200: return "OK";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 402: return "Payment Required";
-    case 404: return "Not Found";
-    case 408: return "Request Timeout";
-    case 413: return "Payload Too Large";
-    case 422: return "Unprocessable Entity";
-    case 429: return "Too Many Requests";
-    case 500: return "Internal Server Error";
-    case 502: return "Bad Gateway";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    default: return "Status";
+    case 200:
+      return "OK";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 402:
+      return "Payment Required";
+    case 404:
+      return "Not Found";
+    case 408:
+      return "Request Timeout";
+    case 413:
+      return "Payload Too Large";
+    case 422:
+      return "Unprocessable Entity";
+    case 429:
+      return "Too Many Requests";
+    case 500:
+      return "Internal Server Error";
+    case 502:
+      return "Bad Gateway";
+    case 503:
+      return "Service Unavailable";
+    case 504:
+      return "Gateway Timeout";
+    default:
+      return "Status";
   }
 }
 
@@ -37,8 +51,6 @@ std::string hex(std::size_t number) {
   const int length = std::snprintf(text.data(), text.size(), "%zx", number);
   return {text.data(), static_cast<std::size_t>(length)};
 }
-
-
 
 std::string field(std::string_view name, std::string_view value) {
   std::string line(name);
@@ -67,8 +79,10 @@ std::string head(const ReplySpec& spec, const Body& body, Framing framing, std::
 std::string with_line_ends(std::string_view text, const std::string& ending) {
   std::string out;
   for (const char c : text) {
-    if (c == '\n') out += ending;
-    else out += c;
+    if (c == '\n')
+      out += ending;
+    else
+      out += c;
   }
   return out;
 }
@@ -154,10 +168,17 @@ void break_steps(Plan& plan, const BreakAt& broken) {
   }
   plan.steps.erase(step, plan.steps.end());
   switch (broken.how) {
-    case Break::none: break;
-    case Break::cut: plan.end = Plan::End::cut; break;
-    case Break::reset: plan.end = Plan::End::reset; break;
-    case Break::stall: plan.end = Plan::End::hang; break;
+    case Break::none:
+      break;
+    case Break::cut:
+      plan.end = Plan::End::cut;
+      break;
+    case Break::reset:
+      plan.end = Plan::End::reset;
+      break;
+    case Break::stall:
+      plan.end = Plan::End::hang;
+      break;
   }
 }
 
@@ -208,7 +229,8 @@ Plan make_plan(const ReplySpec& spec, Body body, bool keep, const std::string& t
   dress_parts(spec, body);
   if (!spec.chunk_sizes.empty()) body.parts = resize_parts(body.parts, spec.chunk_sizes);
 
-  const bool waits = std::any_of(body.parts.begin(), body.parts.end(), [](const Step& s) { return s.delay.count() > 0; });
+  const bool waits =
+      std::any_of(body.parts.begin(), body.parts.end(), [](const Step& s) { return s.delay.count() > 0; });
   const bool chunked = body.sse || waits || body.parts.size() > 1;
   const auto framing = spec.close_delimited ? Framing::until_close : chunked ? Framing::chunked : Framing::length;
   const bool close = !keep || spec.close || spec.close_delimited;
@@ -220,7 +242,8 @@ Plan make_plan(const ReplySpec& spec, Body body, bool keep, const std::string& t
   plan.steps.push_back({microseconds(0), head(spec, body, framing, length, close, trace_id), false});
   for (auto& part : body.parts) {
     if (part.bytes.empty()) continue;  // an empty chunk would end the body
-    plan.steps.push_back({part.delay, framing == Framing::chunked ? http_chunk(part.bytes) : std::move(part.bytes), part.event});
+    plan.steps.push_back(
+        {part.delay, framing == Framing::chunked ? http_chunk(part.bytes) : std::move(part.bytes), part.event});
   }
   if (framing == Framing::chunked && !spec.more_after_done) plan.steps.push_back({microseconds(0), "0\r\n\r\n", false});
   if (spec.more_after_done) plan.end = Plan::End::hang;
@@ -250,7 +273,8 @@ Plan raw_plan(const ReplySpec& spec, bool keep) {
 Plan replay_plan(const RecordedResponse& response, bool timing, bool keep) {
   Plan plan;
   plan.one_by_one = true;
-  std::string text = "HTTP/1.1 " + std::to_string(response.status) + ' ' + std::string(reason(response.status)) + "\r\n";
+  std::string text =
+      "HTTP/1.1 " + std::to_string(response.status) + ' ' + std::string(reason(response.status)) + "\r\n";
   // The recording holds the decoded body: its framing is made anew, and each recorded chunk is one chunk.
   for (const auto& header : response.headers) {
     if (!is_framing_header(header.name)) text += field(header.name, header.value);

@@ -40,10 +40,10 @@ bool is_raw(const ReplySpec& spec) {
 }  // namespace
 
 Plan Playbook::error(int status, const std::string& message, bool keep, bool octet_stream) {
-  return make_plan(ReplySpec(),
-                   json_body(status, error_body(status, message),
-                             octet_stream ? "application/octet-stream" : "application/json"),
-                   keep, trace_id());
+  return make_plan(
+      ReplySpec(),
+      json_body(status, error_body(status, message), octet_stream ? "application/octet-stream" : "application/json"),
+      keep, trace_id());
 }
 
 Plan Playbook::too_many(bool keep) {
@@ -97,9 +97,12 @@ Plan Playbook::answer(const ReceivedRequest& request, bool keep) {
     return error(401, "Authentication Fails, Your api key: ****" + shown + " is invalid", keep);
   }
   switch (target.what) {
-    case Route::What::models: return make_plan(ReplySpec(), json_body(200, models_body()), keep, trace_id());
-    case Route::What::balance: return make_plan(ReplySpec(), json_body(200, balance_body()), keep, trace_id());
-    default: return talk(request, target.beta, target.what == Route::What::fim, keep);
+    case Route::What::models:
+      return make_plan(ReplySpec(), json_body(200, models_body()), keep, trace_id());
+    case Route::What::balance:
+      return make_plan(ReplySpec(), json_body(200, balance_body()), keep, trace_id());
+    default:
+      return talk(request, target.beta, target.what == Route::What::fim, keep);
   }
 }
 

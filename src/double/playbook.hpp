@@ -13,7 +13,10 @@ namespace test::detail {
 class Playbook {
  public:
   explicit Playbook(const DoubleOptions& options)
-      : key_(options.key), check_(options.check_requests), loop_(options.loop_script), replay_(options.replay),
+      : key_(options.key),
+        check_(options.check_requests),
+        loop_(options.loop_script),
+        replay_(options.replay),
         replay_timing_(options.replay_timing) {}
 
   void script(std::vector<Reply> replies) { script_.assign(replies.begin(), replies.end()); }

@@ -20,8 +20,13 @@ constexpr std::size_t read_bytes = 64 * 1024;
 class Forward : public std::enable_shared_from_this<Forward> {
  public:
   Forward(Recorder& recorder, std::shared_ptr<Session> session, ReceivedRequest request, bool keep)
-      : recorder_(recorder), session_(session), keep_(keep), resolver_(recorder.io), socket_(recorder.io),
-        reader_(HttpReader::Kind::response, answer_limit), buffer_(read_bytes) {
+      : recorder_(recorder),
+        session_(session),
+        keep_(keep),
+        resolver_(recorder.io),
+        socket_(recorder.io),
+        reader_(HttpReader::Kind::response, answer_limit),
+        buffer_(read_bytes) {
     call_.method = request.method;
     call_.path = without_base(request.path);
     call_.request = request.body;
@@ -132,8 +137,10 @@ class Forward : public std::enable_shared_from_this<Forward> {
     const auto since = std::chrono::duration_cast<microseconds>(now - last_);
     last_ = now;
     call_.response.chunks.push_back({since, std::string(bytes)});
-    if (head_sent_) push_chunk(std::string(bytes));
-    else waiting_.emplace_back(bytes);
+    if (head_sent_)
+      push_chunk(std::string(bytes));
+    else
+      waiting_.emplace_back(bytes);
   }
 
   void push_chunk(const std::string& bytes) {
@@ -230,8 +237,10 @@ Recorder::Recorder(asio::io_context& context, const DoubleOptions& options)
   const auto parsed = parse_upstream(options.record_upstream);
   if (!parsed) throw std::runtime_error("record_upstream: not an http or https URL");
   upstream = *parsed;
-  if (options.upstream_ca_file.empty()) tls.set_default_verify_paths();
-  else tls.load_verify_file(options.upstream_ca_file);
+  if (options.upstream_ca_file.empty())
+    tls.set_default_verify_paths();
+  else
+    tls.load_verify_file(options.upstream_ca_file);
   SSL_CTX_set_min_proto_version(tls.native_handle(), TLS1_2_VERSION);
   file_ = std::fopen(options.record_file.c_str(), "a");
   if (file_ == nullptr) throw std::runtime_error("record_file: cannot be written");

@@ -123,7 +123,9 @@ Reply& Reply::line_ends(std::string ending) { return edit().line_end = std::move
 Reply& Reply::event_ids() { return edit().event_ids = true, *this; }
 
 Reply say(std::string text) { return Reply().say(std::move(text)); }
-Reply think(std::string reasoning, std::string text) { return Reply().think(std::move(reasoning)).say(std::move(text)); }
+Reply think(std::string reasoning, std::string text) {
+  return Reply().think(std::move(reasoning)).say(std::move(text));
+}
 Reply call_tool(std::string name, std::string arguments) {
   return Reply().call_tool(std::move(name), std::move(arguments));
 }
@@ -163,19 +165,30 @@ namespace detail {
 
 std::string known_message(int status) {
   switch (status) {
-    case 400: return "Failed to deserialize the JSON body into the target type";
-    case 401: return "Authentication Fails, Your api key: ****-key is invalid";
-    case 402: return "Insufficient Balance";
-    case 404: return "Not Found";
-    case 408: return "Request Timeout";
-    case 413: return "Request body too large";
-    case 422: return "Invalid Parameters";
-    case 429: return "Rate limit reached: too many concurrent requests";
-    case 500: return "Internal Server Error";
+    case 400:
+      return "Failed to deserialize the JSON body into the target type";
+    case 401:
+      return "Authentication Fails, Your api key: ****-key is invalid";
+    case 402:
+      return "Insufficient Balance";
+    case 404:
+      return "Not Found";
+    case 408:
+      return "Request Timeout";
+    case 413:
+      return "Request body too large";
+    case 422:
+      return "Invalid Parameters";
+    case 429:
+      return "Rate limit reached: too many concurrent requests";
+    case 500:
+      return "Internal Server Error";
     case 503:
       return "Service is too busy. We advise users to temporarily switch to alternative LLM API service providers.";
-    case 504: return "Gateway Timeout";
-    default: return "HTTP status " + std::to_string(status);
+    case 504:
+      return "Gateway Timeout";
+    default:
+      return "HTTP status " + std::to_string(status);
   }
 }
 

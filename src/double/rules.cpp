@@ -28,21 +28,29 @@ Refusal unreadable(const std::string& what) {
 
 std::string kind_of(const Json& value) {
   switch (value.type()) {
-    case Json::value_t::null: return "null";
-    case Json::value_t::boolean: return value.get<bool>() ? "boolean `true`" : "boolean `false`";
+    case Json::value_t::null:
+      return "null";
+    case Json::value_t::boolean:
+      return value.get<bool>() ? "boolean `true`" : "boolean `false`";
     case Json::value_t::number_integer:
-    case Json::value_t::number_unsigned: return "integer `" + value.dump() + "`";
-    case Json::value_t::number_float: return "floating point `" + value.dump() + "`";
-    case Json::value_t::string: return "string " + value.dump(-1, ' ', false, Json::error_handler_t::replace);
-    case Json::value_t::array: return "sequence";
-    default: return "map";
+    case Json::value_t::number_unsigned:
+      return "integer `" + value.dump() + "`";
+    case Json::value_t::number_float:
+      return "floating point `" + value.dump() + "`";
+    case Json::value_t::string:
+      return "string " + value.dump(-1, ' ', false, Json::error_handler_t::replace);
+    case Json::value_t::array:
+      return "sequence";
+    default:
+      return "map";
   }
 }
 
 Verdict range(const Ask& ask, const char* name, double least, double most, bool open = false, bool whole = false) {
   const auto* value = ask.find(name);
   if (value == nullptr) return std::nullopt;
-  if (whole ? !value->is_number_integer() : !value->is_number()) return bad_type(ask, name, *value, whole ? "u32" : "f32");
+  if (whole ? !value->is_number_integer() : !value->is_number())
+    return bad_type(ask, name, *value, whole ? "u32" : "f32");
   const auto number = value->get<double>();
   if (number > most || number < least || (open && number <= least)) {
     return Refusal{std::string("Invalid ") + name + " value, the valid range of " + name + " is " + (open ? "(" : "[") +
@@ -151,7 +159,8 @@ Verdict judge_thinking(const Ask& ask) {
     return unknown_variant(ask, "reasoning_effort", word, "one of `none`, `low`, `high`, `max`");
   }
   const auto* thinking = ask.find("thinking");
-  if (word == "none" || thinking == nullptr || thinking->value("type", std::string()) != "disabled") return std::nullopt;
+  if (word == "none" || thinking == nullptr || thinking->value("type", std::string()) != "disabled")
+    return std::nullopt;
   return Refusal{"thinking options type cannot be disabled when reasoning_effort is set"};
 }
 

@@ -23,7 +23,8 @@ Verdict judge_messages(const Ask& ask);
 Verdict judge_tools(const Ask& ask);
 /// `path: invalid type: ..., expected ...` in the form of the service's JSON reader.
 Refusal bad_type(const Ask& ask, const std::string& where, const Json& found, const std::string& expected);
-Refusal unknown_variant(const Ask& ask, const std::string& where, const std::string& found, const std::string& expected);
+Refusal unknown_variant(const Ask& ask, const std::string& where, const std::string& found,
+                        const std::string& expected);
 Refusal missing_field(const Ask& ask, const std::string& where, const std::string& name);
 
 }  // namespace test::detail

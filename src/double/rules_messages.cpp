@@ -46,7 +46,8 @@ Verdict judge_part(const Ask& ask, const std::string& where, const Json& part, b
 
 Verdict judge_content(const Ask& ask, const std::string& where, const Json& message, const std::string& role) {
   const auto content = message.find("content");
-  const bool calls = message.contains("tool_calls") && message["tool_calls"].is_array() && !message["tool_calls"].empty();
+  const bool calls =
+      message.contains("tool_calls") && message["tool_calls"].is_array() && !message["tool_calls"].empty();
   if (content == message.end() || content->is_null()) {
     if (role != "assistant") return missing_field(ask, where, "content");
     if (!calls) return Refusal{"content or tool_calls must be set"};
@@ -96,7 +97,8 @@ Verdict judge_message(const Ask& ask, std::size_t index, const Json& message) {
   }
   if (auto verdict = judge_content(ask, where, message, word)) return verdict;
   const auto name = message.find("name");
-  if (name != message.end() && !name->is_string() && !name->is_null()) return bad_type(ask, where + ".name", *name, "a string");
+  if (name != message.end() && !name->is_string() && !name->is_null())
+    return bad_type(ask, where + ".name", *name, "a string");
   if (word == "tool") {
     if (!message.contains("tool_call_id")) return missing_field(ask, where, "tool_call_id");
     if (!message["tool_call_id"].is_string()) return bad_type(ask, where, message["tool_call_id"], "a string");
@@ -123,8 +125,9 @@ Verdict judge_results(const Json& messages) {
     for (const auto& call : *calls) open.insert(call["id"].get<std::string>());
   }
   if (open.empty()) return std::nullopt;
-  return Refusal{"An assistant message with 'tool_calls' must be followed by tool messages responding to each "
-                 "'tool_call_id'. (insufficient tool messages following tool_calls message)"};
+  return Refusal{
+      "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
+      "'tool_call_id'. (insufficient tool messages following tool_calls message)"};
 }
 
 bool is_prefix(const Json& message) {
@@ -135,7 +138,8 @@ bool is_prefix(const Json& message) {
 Verdict judge_prefix(const Ask& ask, const Json& messages) {
   for (std::size_t i = 0; i < messages.size(); ++i) {
     if (!is_prefix(messages[i])) continue;
-    if (!ask.beta) return Refusal{"The 'prefix' parameter is a beta feature: set base_url to https://api.deepseek.com/beta"};
+    if (!ask.beta)
+      return Refusal{"The 'prefix' parameter is a beta feature: set base_url to https://api.deepseek.com/beta"};
     if (i + 1 != messages.size() || messages[i]["role"] != "assistant") {
       return Refusal{"The message with 'prefix' must be the last message and its role must be 'assistant'"};
     }

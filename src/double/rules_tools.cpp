@@ -54,7 +54,8 @@ Verdict judge_strict(const std::string& name, const Json& schema, int depth) {
   if (type == schema.end() || !type->is_string() || types.count(type->get<std::string>()) == 0) {
     return unsupported(name, "every schema needs one 'type' of object, string, number, integer, boolean, array");
   }
-  if (schema.contains("format") && schema["format"].is_string() && formats.count(schema["format"].get<std::string>()) == 0) {
+  if (schema.contains("format") && schema["format"].is_string() &&
+      formats.count(schema["format"].get<std::string>()) == 0) {
     return unsupported(name, "format '" + schema["format"].get<std::string>() + "' is not supported");
   }
   if (*type == "array") {
@@ -99,7 +100,8 @@ Verdict judge_function(const Ask& ask, std::size_t index, const Json& tool, std:
   if (!name->is_string()) return bad_type(ask, where + ".function.name", *name, "a string");
   const auto text = name->get<std::string>();
   if (!is_name(text)) {
-    return Refusal{"Invalid '" + where + ".function.name': string does not match pattern. Expected a string that matches "
+    return Refusal{"Invalid '" + where +
+                   ".function.name': string does not match pattern. Expected a string that matches "
                    "the pattern '^[a-zA-Z0-9_-]+$'."};
   }
   if (!names.insert(text).second) return Refusal{"Tool names must be unique."};
@@ -161,8 +163,9 @@ Verdict judge_tools(const Ask& ask) {
   if (const auto* tools = ask.find("tools")) {
     if (!tools->is_array()) return bad_type(ask, "tools", *tools, "a sequence");
     if (tools->size() > most_tools) {
-      return Refusal{"Invalid 'tools': array too long. Expected an array with maximum length 128, but got an array with length " +
-                     std::to_string(tools->size()) + " instead."};
+      return Refusal{
+          "Invalid 'tools': array too long. Expected an array with maximum length 128, but got an array with length " +
+          std::to_string(tools->size()) + " instead."};
     }
     for (std::size_t i = 0; i < tools->size(); ++i) {
       if (auto verdict = judge_function(ask, i, (*tools)[i], names)) return verdict;

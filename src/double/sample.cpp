@@ -31,7 +31,8 @@ class Sampler {
  private:
   static std::string type_of(const Json& schema) {
     const auto it = schema.find("type");
-    if (it == schema.end()) return schema.contains("properties") ? "object" : schema.contains("items") ? "array" : "string";
+    if (it == schema.end())
+      return schema.contains("properties") ? "object" : schema.contains("items") ? "array" : "string";
     if (it->is_string()) return it->get<std::string>();
     for (const auto& type : *it) {
       if (type.is_string() && type != "null") return type.get<std::string>();

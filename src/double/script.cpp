@@ -104,7 +104,8 @@ std::string file_text(const std::string& folder, const Json& value) {
 void add_call(Reply& reply, const Json& call) {
   const auto arguments = call.find("arguments");
   std::string written = "{}";
-  if (arguments != call.end()) written = arguments->is_string() ? arguments->get<std::string>() : detail::spaced_json(*arguments);
+  if (arguments != call.end())
+    written = arguments->is_string() ? arguments->get<std::string>() : detail::spaced_json(*arguments);
   reply.call_tool(text(member(call, "name")), std::move(written));
 }
 
@@ -125,8 +126,10 @@ Reply begin_reply(const Json& object, const std::string& folder) {
   if (object.contains("say")) reply.say(text(object["say"]));
   if (object.contains("call_tool")) {
     const auto& calls = object["call_tool"];
-    if (!calls.is_array()) add_call(reply, calls);
-    else for (const auto& call : calls) add_call(reply, call);
+    if (!calls.is_array())
+      add_call(reply, calls);
+    else
+      for (const auto& call : calls) add_call(reply, call);
   }
   return reply;
 }
@@ -191,13 +194,17 @@ const std::map<std::string, Modifier>& modifiers() {
       {"retry_after_ms", with_time(&Reply::retry_after_ms)},
       {"retry_after", with_seconds(&Reply::retry_after)},
       {"retry_after_date", with_seconds(&Reply::retry_after_date)},
-      {"leading_blanks", [](Reply& reply, const Json& v) { reply.leading_blanks(static_cast<int>(number(v) % 10'000)); }},
+      {"leading_blanks",
+       [](Reply& reply, const Json& v) { reply.leading_blanks(static_cast<int>(number(v) % 10'000)); }},
       {"pieces", [](Reply& reply, const Json& v) { reply.pieces(list<std::string>(v, text)); }},
       {"chunk_sizes", [](Reply& reply, const Json& v) { reply.chunk_sizes(list<std::size_t>(v, number)); }},
-      {"keep_alive", [](Reply& reply, const Json& v) { reply.keep_alive(time(member(v, "every")), time(member(v, "total"))); }},
+      {"keep_alive",
+       [](Reply& reply, const Json& v) { reply.keep_alive(time(member(v, "every")), time(member(v, "total"))); }},
       {"drip", [](Reply& reply, const Json& v) { reply.drip(number(member(v, "bytes")), time(member(v, "every"))); }},
       {"error_in_band",
-       [](Reply& reply, const Json& v) { reply.error_in_band(number(member(v, "index")), text(member(v, "message"))); }},
+       [](Reply& reply, const Json& v) {
+         reply.error_in_band(number(member(v, "index")), text(member(v, "message")));
+       }},
       {"headers",
        [](Reply& reply, const Json& v) {
          for (const auto& item : v.items()) reply.header(item.key(), text(item.value()));

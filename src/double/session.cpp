@@ -29,8 +29,12 @@ ReceivedRequest received_request(const HttpHead& head, std::string body, std::ui
 }  // namespace
 
 Session::Session(std::unique_ptr<Wire> wire, SessionHost& host, std::uint64_t number)
-    : wire_(std::move(wire)), host_(host), number_(number), timer_(wire_->socket().get_executor()),
-      reader_(HttpReader::Kind::request, body_limit), buffer_(read_bytes) {}
+    : wire_(std::move(wire)),
+      host_(host),
+      number_(number),
+      timer_(wire_->socket().get_executor()),
+      reader_(HttpReader::Kind::request, body_limit),
+      buffer_(read_bytes) {}
 
 void Session::start(bool tls) {
   error_code ignored;
@@ -166,9 +170,13 @@ void Session::answer_over() {
   host_.on_done(*this);
   switch (plan_.end) {
     case Plan::End::hang:
-    case Plan::End::reuse: break;
-    case Plan::End::reset: return kill(true);
-    case Plan::End::cut: wire_->send_fin(); return linger();
+    case Plan::End::reuse:
+      break;
+    case Plan::End::reset:
+      return kill(true);
+    case Plan::End::cut:
+      wire_->send_fin();
+      return linger();
     case Plan::End::close:
       state_ = State::closing;
       wire_->close_notify([self = shared_from_this()](error_code) {

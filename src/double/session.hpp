@@ -19,8 +19,8 @@ class SessionHost {
   virtual ~SessionHost() = default;
   /// A request is whole. The host calls session.play(), or begin() and push() later.
   virtual void on_request(Session& session, ReceivedRequest request, bool keep) = 0;
-  virtual void on_done(Session& session) = 0;          ///< an answer has ended
-  virtual void on_gone(Session& session) = 0;          ///< the connection has ended; called once
+  virtual void on_done(Session& session) = 0;  ///< an answer has ended
+  virtual void on_gone(Session& session) = 0;  ///< the connection has ended; called once
   virtual void on_handshake_failed() = 0;
 };
 
@@ -40,9 +40,9 @@ class Session : public std::enable_shared_from_this<Session> {
   /// Ends the connection now, with RST if `reset`.
   void kill(bool reset);
   std::uint64_t number() const noexcept { return number_; }
-  bool counted = false;                      ///< the host counts this answer as active
-  std::function<void()> on_drained;          ///< after each write, for who pushes
-  std::shared_ptr<void> attachment;          ///< kept until the answer ends
+  bool counted = false;              ///< the host counts this answer as active
+  std::function<void()> on_drained;  ///< after each write, for who pushes
+  std::shared_ptr<void> attachment;  ///< kept until the answer ends
 
  private:
   enum class State { reading, answering, closing, gone };
@@ -68,7 +68,7 @@ class Session : public std::enable_shared_from_this<Session> {
   std::deque<Step> steps_;
   std::string writing_;
   std::size_t queued_ = 0;
-  bool busy_ = false;         ///< a write or a wait is under way
+  bool busy_ = false;  ///< a write or a wait is under way
   bool more_coming_ = false;
   bool continued_ = false;
 };

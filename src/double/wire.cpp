@@ -88,8 +88,10 @@ std::unique_ptr<Wire> tls_client_wire(Socket socket, asio::ssl::context& context
   if (not_a_name) SSL_set_tlsext_host_name(wire->native(), host.c_str());
   SSL_set_verify(wire->native(), SSL_VERIFY_PEER, nullptr);
   auto* parameters = SSL_get0_param(wire->native());
-  if (not_a_name) X509_VERIFY_PARAM_set1_host(parameters, host.c_str(), host.size());
-  else X509_VERIFY_PARAM_set1_ip_asc(parameters, host.c_str());
+  if (not_a_name)
+    X509_VERIFY_PARAM_set1_host(parameters, host.c_str(), host.size());
+  else
+    X509_VERIFY_PARAM_set1_ip_asc(parameters, host.c_str());
   return wire;
 }
 

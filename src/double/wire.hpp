@@ -38,7 +38,8 @@ class Wire {
 std::unique_ptr<Wire> plain_wire(asio::ip::tcp::socket socket);
 std::unique_ptr<Wire> tls_wire(asio::ip::tcp::socket socket, asio::ssl::context& context);
 /// A client's side: checks that the certificate is for `host`.
-std::unique_ptr<Wire> tls_client_wire(asio::ip::tcp::socket socket, asio::ssl::context& context, const std::string& host);
+std::unique_ptr<Wire> tls_client_wire(asio::ip::tcp::socket socket, asio::ssl::context& context,
+                                      const std::string& host);
 
 }  // namespace test::detail
 DEEPSEEK_END_NAMESPACE

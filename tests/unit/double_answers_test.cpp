@@ -30,14 +30,17 @@ TEST_CASE("a thinking stream has the recorded form") {
   const auto events = seen.events();
   REQUIRE(events.size() > 4);
   CHECK(seen.chunks().size() == events.size());
-  CHECK(events[0].find(R"("choices":[{"index":0,"delta":{"role":"assistant","content":null,"reasoning_content":""},"logprobs":null,"finish_reason":null}],"usage":null})") !=
-        std::string::npos);
+  CHECK(
+      events[0].find(
+          R"("choices":[{"index":0,"delta":{"role":"assistant","content":null,"reasoning_content":""},"logprobs":null,"finish_reason":null}],"usage":null})") !=
+      std::string::npos);
   CHECK(events[1].find(R"("delta":{"content":null,"reasoning_content":"The"})") != std::string::npos);
   const auto last = Json::parse(events[events.size() - 2]);
   CHECK(last["choices"][0]["delta"].dump() == R"({"content":"","reasoning_content":null})");
   CHECK(last["choices"][0]["finish_reason"] == "stop");
   const auto& usage = last["usage"];
-  CHECK(usage["prompt_tokens"] == usage["prompt_cache_hit_tokens"].get<int>() + usage["prompt_cache_miss_tokens"].get<int>());
+  CHECK(usage["prompt_tokens"] ==
+        usage["prompt_cache_hit_tokens"].get<int>() + usage["prompt_cache_miss_tokens"].get<int>());
   CHECK(usage["total_tokens"] == usage["prompt_tokens"].get<int>() + usage["completion_tokens"].get<int>());
   CHECK(usage["completion_tokens_details"]["reasoning_tokens"].get<int>() > 0);
   CHECK(events.back() == "[DONE]");
@@ -138,9 +141,10 @@ TEST_CASE("a tool is called with arguments of its schema, and its result is told
   CHECK(Json::parse(arguments)["city"] == "Oslo");
 
   auto message = reply["choices"][0]["message"];
-  const auto told = chat(server.port(), with_messages(user_hi + "," + message.dump() + R"(,{"role":"tool","tool_call_id":")" +
-                                                          call["id"].get<std::string>() + R"(","content":"rain, 4 degrees"})",
-                                                      tools));
+  const auto told =
+      chat(server.port(), with_messages(user_hi + "," + message.dump() + R"(,{"role":"tool","tool_call_id":")" +
+                                            call["id"].get<std::string>() + R"(","content":"rain, 4 degrees"})",
+                                        tools));
   CHECK(told.json()["choices"][0]["message"]["content"] == "The tool answered: rain, 4 degrees");
   const auto none = chat(server.port(), with_messages(user_hi, tools + R"(,"tool_choice":"none")"));
   CHECK(none.json()["choices"][0]["message"]["content"] == "You said: hi");
@@ -151,9 +155,11 @@ TEST_CASE("JSON mode answers an object, one that fits a schema in the prompt") {
   const std::string json = R"(,"response_format":{"type":"json_object"},"thinking":{"type":"disabled"})";
   const auto plain = chat(server.port(), with_messages(R"({"role":"user","content":"json please"})", json)).json();
   CHECK(Json::parse(plain["choices"][0]["message"]["content"].get<std::string>()).is_object());
-  const Json system = {{"role", "system"},
-                       {"content", R"(Answer in json like {this}, by this schema: {"type":"object","properties":{"name":{"type":"string"},)"
-                                   R"("size":{"type":"number"},"tags":{"type":"array","items":{"type":"string"}}},"required":["name","tags"]})"}};
+  const Json system = {
+      {"role", "system"},
+      {"content",
+       R"(Answer in json like {this}, by this schema: {"type":"object","properties":{"name":{"type":"string"},)"
+       R"("size":{"type":"number"},"tags":{"type":"array","items":{"type":"string"}}},"required":["name","tags"]})"}};
   const auto fitted = chat(server.port(), with_messages(system.dump() + "," + user_hi, json)).json();
   const auto value = Json::parse(fitted["choices"][0]["message"]["content"].get<std::string>());
   CHECK(value["name"].is_string());
@@ -162,19 +168,23 @@ TEST_CASE("JSON mode answers an object, one that fits a schema in the prompt") {
 
 TEST_CASE("FIM and prefix completion continue") {
   Double server;
-  const auto fim = post(server.port(), "/beta/completions", R"({"model":"deepseek-v4-pro","prompt":"def add(a, b):\n    ","suffix":"\n"})");
+  const auto fim = post(server.port(), "/beta/completions",
+                        R"({"model":"deepseek-v4-pro","prompt":"def add(a, b):\n    ","suffix":"\n"})");
   CHECK(fim.json()["object"] == "text_completion");
   CHECK(fim.json()["choices"][0]["text"] == "return a + b");
-  const auto echo = post(server.port(), "/beta/completions", R"({"model":"deepseek-v4-pro","prompt":"x = ","echo":true,"logprobs":2})");
+  const auto echo = post(server.port(), "/beta/completions",
+                         R"({"model":"deepseek-v4-pro","prompt":"x = ","echo":true,"logprobs":2})");
   CHECK(echo.json()["choices"][0]["text"] == "x = return a + b");
   CHECK(echo.json()["choices"][0]["logprobs"]["tokens"].size() > 1);
-  const auto stream = post(server.port(), "/beta/completions", R"({"model":"deepseek-v4-pro","prompt":"x","stream":true})");
+  const auto stream =
+      post(server.port(), "/beta/completions", R"({"model":"deepseek-v4-pro","prompt":"x","stream":true})");
   CHECK(stream.events().back() == "[DONE]");
   CHECK(stream.has(R"("text":"return")"));
 
   const auto prefixed = [&](const std::string& prefix) {
     const auto message = Json{{"role", "assistant"}, {"content", prefix}, {"prefix", true}};
-    return post(server.port(), "/beta/chat/completions", with_messages(user_hi + "," + message.dump(), R"(,"stop":["```"])"))
+    return post(server.port(), "/beta/chat/completions",
+                with_messages(user_hi + "," + message.dump(), R"(,"stop":["```"])"))
         .json()["choices"][0]["message"]["content"];
   };
   CHECK(prefixed("You said") == ": hi");
@@ -217,10 +227,8 @@ TEST_CASE("the prompt cache is seen in usage, apart for each user") {
 TEST_CASE("scripted turns: reasoning, text, several calls, finish reasons, usage apart") {
   Double server;
   server.script({think("Let me see", "Both").call_tool("a", R"({"x": 1})").call_tool("b"),
-                 call_tool("a", R"({"x": )").finish_reason("length"),
-                 think("only reasoning", ""),
-                 say("x").finish_reason("insufficient_system_resource"),
-                 say("x").usage_chunk_separate(),
+                 call_tool("a", R"({"x": )").finish_reason("length"), think("only reasoning", ""),
+                 say("x").finish_reason("insufficient_system_resource"), say("x").usage_chunk_separate(),
                  say("{}").leading_blanks(3).model("other").title("T")});
   auto choice = chat(server.port(), ask(false)).json()["choices"][0];
   CHECK(choice["message"]["content"] == "Both");
@@ -273,7 +281,12 @@ TEST_CASE("large bodies arrive, also after Expect: 100-continue and in chunks") 
   CHECK(server.requests().at(0).body.size() == body.size());
   const auto small = ask(false);
   peer.send("POST /chat/completions HTTP/1.1\r\nAuthorization: Bearer k\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n" +
-            small.substr(0, 5) + "\r\n" + [&] { char text[16]; std::snprintf(text, sizeof text, "%zx", small.size() - 5); return std::string(text); }() +
+            small.substr(0, 5) + "\r\n" +
+            [&] {
+              char text[16];
+              std::snprintf(text, sizeof text, "%zx", small.size() - 5);
+              return std::string(text);
+            }() +
             "\r\n" + small.substr(5) + "\r\n0\r\n\r\n");
   CHECK(peer.read().status() == 200);
   CHECK(server.requests().at(1).body == small);

@@ -103,13 +103,28 @@ TEST_CASE("the command plays a script and shows certificates") {
 }
 
 TEST_CASE("usage errors are 2, help is 0, a taken port is 1") {
-  for (const std::vector<std::string>& words :
-       {std::vector<std::string>{"--port", "x"}, {"--port", "70000"}, {"--nonsense"}, {"--nonsense", "1"}, {"extra"},
-        {"--script", "/does/not/exist"}, {"--cert", "odd"}, {"--ca-out", "x"}, {"--port"}}) {
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"--port", "x"},
+                                                {"--port", "70000"},
+                                                {"--nonsense"},
+                                                {"--nonsense", "1"},
+                                                {"extra"},
+                                                {"--script", "/does/not/exist"},
+                                                {"--cert", "odd"},
+                                                {"--ca-out", "x"},
+                                                {"--port"}}) {
     INFO(words[0]);
     CHECK(Command(words).wait() == 2);
   }
   CHECK(Command({"--help"}).wait() == 0);
-  deepseek::test::Double taken;
-  CHECK(Command({"--port", std::to_string(taken.port())}).wait() == 1);
+  // No Double here: a process with threads should not fork.
+  const int taken = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  REQUIRE(::bind(taken, reinterpret_cast<sockaddr*>(&address), size) == 0);
+  REQUIRE(::listen(taken, 1) == 0);
+  REQUIRE(::getsockname(taken, reinterpret_cast<sockaddr*>(&address), &size) == 0);
+  CHECK(Command({"--port", std::to_string(ntohs(address.sin_port))}).wait() == 1);
+  ::close(taken);
 }

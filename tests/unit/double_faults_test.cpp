@@ -85,7 +85,8 @@ TEST_CASE("keep-alives come before the answer: comments in streams, blank lines 
   const auto began = Clock::now();
   const auto stream = streamed(server, say("Hi").keep_alive(10ms, 50ms));
   CHECK(Clock::now() - began >= 50ms);
-  CHECK(stream.body().compare(0, 70, ": keep-alive\n\n: keep-alive\n\n: keep-alive\n\n: keep-alive\n\n: keep-alive\n\n") == 0);
+  CHECK(stream.body().compare(0, 70,
+                              ": keep-alive\n\n: keep-alive\n\n: keep-alive\n\n: keep-alive\n\n: keep-alive\n\n") == 0);
   CHECK(stream.deltas("content") == "Hi");
 
   const auto json = whole(server, say("Hi").keep_alive(10ms, 30ms));
@@ -237,8 +238,9 @@ TEST_CASE("a connection serves many requests, pipelined ones too") {
     peer.post("/chat/completions", ask(true));
     CHECK(peer.read().events().back() == "[DONE]");
   }
-  peer.send("GET /user/balance HTTP/1.1\r\nAuthorization: Bearer k\r\n\r\nGET /models HTTP/1.1\r\nAuthorization: Bearer k\r\n"
-            "Connection: close\r\n\r\n");
+  peer.send(
+      "GET /user/balance HTTP/1.1\r\nAuthorization: Bearer k\r\n\r\nGET /models HTTP/1.1\r\nAuthorization: Bearer k\r\n"
+      "Connection: close\r\n\r\n");
   const auto both = peer.read_to_end();
   CHECK(both.has("balance_infos"));
   CHECK(both.has("deepseek-v4-pro"));

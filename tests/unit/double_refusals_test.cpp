@@ -38,7 +38,8 @@ std::string many_tools(int count) {
   return tools(list);
 }
 
-const std::string call = R"({"role":"assistant","content":"","reasoning_content":"r","tool_calls":[{"id":"call_00_a","type":"function","function":{"name":"f","arguments":"{}"}}]})";
+const std::string call =
+    R"({"role":"assistant","content":"","reasoning_content":"r","tool_calls":[{"id":"call_00_a","type":"function","function":{"name":"f","arguments":"{}"}}]})";
 const std::string result = R"({"role":"tool","tool_call_id":"call_00_a","content":"ok"})";
 const std::string hi = R"({"role":"user","content":"hi"})";
 const char* unreadable = "Failed to deserialize the JSON body into the target type: ";
@@ -65,9 +66,11 @@ std::vector<Row> table() {
       {"max_tokens 0", plain, user(R"(,"max_tokens":0)"), "Invalid max_tokens value"},
       {"max_tokens too large", plain, user(R"(,"max_tokens":393217)"), "Invalid max_tokens value"},
       {"max_tokens at the limit", plain, user(R"(,"max_tokens":393216)"), nullptr},
-      {"17 stop words", plain, user(R"(,"stop":["a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a"])"), "Invalid 'stop'"},
+      {"17 stop words", plain, user(R"(,"stop":["a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a","a"])"),
+       "Invalid 'stop'"},
       {"stream of a wrong type", plain, user(R"(,"stream":1)"), unreadable},
-      {"stream_options alone", plain, user(R"(,"stream_options":{"include_usage":true})"), "The 'stream_options' parameter"},
+      {"stream_options alone", plain, user(R"(,"stream_options":{"include_usage":true})"),
+       "The 'stream_options' parameter"},
       {"top_logprobs alone", plain, user(R"(,"top_logprobs":2)"), "Invalid 'top_logprobs'"},
       {"top_logprobs 21", plain, user(R"(,"logprobs":true,"top_logprobs":21)"), "Invalid top_logprobs value"},
       {"bad user_id", plain, user(R"(,"user_id":"a b")"), "Invalid 'user_id': string does not match pattern"},
@@ -79,58 +82,95 @@ std::vector<Row> table() {
       {"effort against thinking", plain, user(R"(,"reasoning_effort":"high","thinking":{"type":"disabled"})"),
        "thinking options type cannot be disabled when reasoning_effort is set"},
       {"json_schema format", plain, user(R"(,"response_format":{"type":"json_schema"})"), unreadable},
-      {"JSON without the word", plain, messages(hi, R"(,"response_format":{"type":"json_object"})"), "Prompt must contain the word 'json'"},
+      {"JSON without the word", plain, messages(hi, R"(,"response_format":{"type":"json_object"})"),
+       "Prompt must contain the word 'json'"},
       {"safety word", plain, user(R"(,"safety_check":{"level":"medium"})"), unreadable},
-      {"accepted extras", plain, user(R"(,"parallel_tool_calls":true,"n":1,"unheard_of":{}})").substr(0, user(R"(,"parallel_tool_calls":true,"n":1,"unheard_of":{}})").size() - 1), nullptr},
+      {"accepted extras", plain,
+       user(R"(,"parallel_tool_calls":true,"n":1,"unheard_of":{}})")
+           .substr(0, user(R"(,"parallel_tool_calls":true,"n":1,"unheard_of":{}})").size() - 1),
+       nullptr},
       // messages
-      {"null content", plain, messages(hi + R"(,{"role":"assistant","content":null},)" + hi), "content or tool_calls must be set"},
+      {"null content", plain, messages(hi + R"(,{"role":"assistant","content":null},)" + hi),
+       "content or tool_calls must be set"},
       {"user without content", plain, messages(R"({"role":"user"})"), unreadable},
       {"unknown part", plain, messages(R"({"role":"user","content":[{"type":"input_audio"}]})"),
        "Failed to deserialize the JSON body into the target type: messages[0]: unknown variant `input_audio`"},
-      {"image", plain, messages(R"({"role":"user","content":[{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}]})"), nullptr},
-      {"image to pro", plain, messages(R"({"role":"user","content":[{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}]})", "", "deepseek-v4-pro"),
-       "Failed to deserialize the JSON body into the target type: messages[0]: unknown variant `image_url`, expected `text` at line 1 column 84"},
-      {"file with both", plain, messages(R"({"role":"user","content":[{"type":"file","file_id":"f","file_data":"d"}]})"), "file must have"},
+      {"image", plain,
+       messages(R"({"role":"user","content":[{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}]})"),
+       nullptr},
+      {"image to pro", plain,
+       messages(R"({"role":"user","content":[{"type":"image_url","image_url":{"url":"https://example.com/a.png"}}]})",
+                "", "deepseek-v4-pro"),
+       "Failed to deserialize the JSON body into the target type: messages[0]: unknown variant `image_url`, expected "
+       "`text` at line 1 column 84"},
+      {"file with both", plain,
+       messages(R"({"role":"user","content":[{"type":"file","file_id":"f","file_data":"d"}]})"), "file must have"},
       {"too long", plain, messages(R"({"role":"user","content":")" + std::string(4'400'000, 'x') + R"("})"),
        "This model's maximum context length is 1048565 tokens. However, you requested "},
       // tools
       {"call and result", plain, messages(hi + "," + call + "," + result, tools(tool("f"))), nullptr},
-      {"result missing", plain, messages(hi + "," + call + "," + hi, tools(tool("f"))), "An assistant message with 'tool_calls' must be followed"},
-      {"result at the end missing", plain, messages(hi + "," + call, tools(tool("f"))), "An assistant message with 'tool_calls' must be followed"},
-      {"result without call", plain, messages(hi + "," + result, tools(tool("f"))), "Messages with role 'tool' must be a response"},
-      {"result twice", plain, messages(hi + "," + call + "," + result + "," + result, tools(tool("f"))), "Messages with role 'tool' must be a response"},
+      {"result missing", plain, messages(hi + "," + call + "," + hi, tools(tool("f"))),
+       "An assistant message with 'tool_calls' must be followed"},
+      {"result at the end missing", plain, messages(hi + "," + call, tools(tool("f"))),
+       "An assistant message with 'tool_calls' must be followed"},
+      {"result without call", plain, messages(hi + "," + result, tools(tool("f"))),
+       "Messages with role 'tool' must be a response"},
+      {"result twice", plain, messages(hi + "," + call + "," + result + "," + result, tools(tool("f"))),
+       "Messages with role 'tool' must be a response"},
       {"reasoning missing", plain, messages(hi + R"(,{"role":"assistant","content":"yes"},)" + hi, tools(tool("f"))),
        "The `reasoning_content` in the thinking mode must be passed back to the API."},
-      {"reasoning empty", plain, messages(hi + R"(,{"role":"assistant","content":"yes","reasoning_content":""},)" + hi, tools(tool("f"))), nullptr},
+      {"reasoning empty", plain,
+       messages(hi + R"(,{"role":"assistant","content":"yes","reasoning_content":""},)" + hi, tools(tool("f"))),
+       nullptr},
       {"reasoning missing, no tools", plain, messages(hi + R"(,{"role":"assistant","content":"yes"},)" + hi), nullptr},
       {"reasoning missing, not thinking", plain,
        messages(hi + R"(,{"role":"assistant","content":"yes"},)" + hi, tools(tool("f")) + no_thinking), nullptr},
-      {"forced while thinking", plain, user(tools(tool("f")) + R"(,"tool_choice":"required")"), "Thinking mode does not support this tool_choice"},
-      {"named while thinking", plain, user(tools(tool("f")) + R"(,"tool_choice":{"type":"function","function":{"name":"f"}})"),
+      {"forced while thinking", plain, user(tools(tool("f")) + R"(,"tool_choice":"required")"),
+       "Thinking mode does not support this tool_choice"},
+      {"named while thinking", plain,
+       user(tools(tool("f")) + R"(,"tool_choice":{"type":"function","function":{"name":"f"}})"),
        "Thinking mode does not support this tool_choice"},
       {"forced, not thinking", plain, user(tools(tool("f")) + R"(,"tool_choice":"required")" + no_thinking), nullptr},
-      {"absent name", plain, user(tools(tool("f")) + R"(,"tool_choice":{"type":"function","function":{"name":"g"}})" + no_thinking), "Tool 'g'"},
+      {"absent name", plain,
+       user(tools(tool("f")) + R"(,"tool_choice":{"type":"function","function":{"name":"g"}})" + no_thinking),
+       "Tool 'g'"},
       {"129 tools", plain, user(many_tools(129)), "Invalid 'tools': array too long."},
       {"128 tools", plain, user(many_tools(128)), nullptr},
       {"same name twice", plain, user(tools(tool("f") + "," + tool("f"))), "Tool names must be unique."},
-      {"bad name", plain, user(tools(tool("get weather"))), "Invalid 'tools[0].function.name': string does not match pattern."},
+      {"bad name", plain, user(tools(tool("get weather"))),
+       "Invalid 'tools[0].function.name': string does not match pattern."},
       {"long name", plain, user(tools(tool(std::string(129, 'f')))), "Invalid 'tools[0].function.name'"},
       {"tool type", plain, user(tools(R"({"type":"browser"})")), unreadable},
       {"server tool", plain, user(tools(R"({"type":"deepseek_web_search"})")), nullptr},
       // beta
-      {"prefix without beta", plain, messages(hi + R"(,{"role":"assistant","content":"a","prefix":true})"), "The 'prefix' parameter is a beta feature"},
+      {"prefix without beta", plain, messages(hi + R"(,{"role":"assistant","content":"a","prefix":true})"),
+       "The 'prefix' parameter is a beta feature"},
       {"prefix", beta, messages(hi + R"(,{"role":"assistant","content":"a","prefix":true})"), nullptr},
-      {"prefix not last", beta, messages(R"({"role":"assistant","content":"a","prefix":true},)" + hi), "The message with 'prefix' must be the last"},
+      {"prefix not last", beta, messages(R"({"role":"assistant","content":"a","prefix":true},)" + hi),
+       "The message with 'prefix' must be the last"},
       {"strict on plain", plain, strict(R"({"type":"object","properties":{"a":{"type":"string"}}})"), nullptr},
-      {"strict", beta, strict(R"({"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false})"), nullptr},
+      {"strict", beta,
+       strict(
+           R"({"type":"object","properties":{"a":{"type":"string"}},"required":["a"],"additionalProperties":false})"),
+       nullptr},
       {"strict, open object", beta, strict(R"({"type":"object","properties":{}})"), "Invalid schema for function 'f'"},
-      {"strict, optional", beta, strict(R"({"type":"object","properties":{"a":{"type":"string"}},"required":[],"additionalProperties":false})"), "Invalid schema for function 'f'"},
-      {"strict, minLength", beta, strict(R"({"type":"object","properties":{"a":{"type":"string","minLength":1}},"required":["a"],"additionalProperties":false})"), "Invalid schema for function 'f'"},
-      {"strict, date format", beta, strict(R"({"type":"object","properties":{"a":{"type":"string","format":"date"}},"required":["a"],"additionalProperties":false})"), "Invalid schema for function 'f'"},
-      {"strict, mixed", beta, user(tools(tool("f", R"(,"strict":true)") + "," + tool("g"))), "In strict mode every function"},
+      {"strict, optional", beta,
+       strict(R"({"type":"object","properties":{"a":{"type":"string"}},"required":[],"additionalProperties":false})"),
+       "Invalid schema for function 'f'"},
+      {"strict, minLength", beta,
+       strict(
+           R"({"type":"object","properties":{"a":{"type":"string","minLength":1}},"required":["a"],"additionalProperties":false})"),
+       "Invalid schema for function 'f'"},
+      {"strict, date format", beta,
+       strict(
+           R"({"type":"object","properties":{"a":{"type":"string","format":"date"}},"required":["a"],"additionalProperties":false})"),
+       "Invalid schema for function 'f'"},
+      {"strict, mixed", beta, user(tools(tool("f", R"(,"strict":true)") + "," + tool("g"))),
+       "In strict mode every function"},
       // FIM
       {"FIM without prompt", "/beta/completions", R"({"model":"deepseek-v4-pro"})", unreadable},
-      {"FIM logprobs as bool", "/beta/completions", R"({"model":"deepseek-v4-pro","prompt":"x","logprobs":true})", unreadable},
+      {"FIM logprobs as bool", "/beta/completions", R"({"model":"deepseek-v4-pro","prompt":"x","logprobs":true})",
+       unreadable},
       {"FIM", "/beta/completions", R"({"model":"deepseek-v4-pro","prompt":"x","suffix":"y","logprobs":1})", nullptr},
   };
 }
@@ -158,11 +198,12 @@ TEST_CASE("what the service refuses, the double refuses in its words") {
 
 TEST_CASE("no request, however broken, gets a stream instead of an error, or none at all") {
   Double server;
-  for (const std::string body : {"null", "1", R"({"model":1,"messages":{}})", R"({"model":"deepseek-flash","messages":[null]})",
-                                 R"({"model":"deepseek-flash","messages":[{"role":1}]})",
-                                 R"({"model":"deepseek-flash","messages":[{"role":"assistant","content":"","tool_calls":[{}]}]})",
-                                 R"({"model":"deepseek-flash","messages":[{"role":"user","content":"x"}],"tools":[1],"stream":true})",
-                                 R"({"model":"deepseek-flash","messages":[{"role":"user","content":"x"}],"tool_choice":7,"stream":true})"}) {
+  for (const std::string body :
+       {"null", "1", R"({"model":1,"messages":{}})", R"({"model":"deepseek-flash","messages":[null]})",
+        R"({"model":"deepseek-flash","messages":[{"role":1}]})",
+        R"({"model":"deepseek-flash","messages":[{"role":"assistant","content":"","tool_calls":[{}]}]})",
+        R"({"model":"deepseek-flash","messages":[{"role":"user","content":"x"}],"tools":[1],"stream":true})",
+        R"({"model":"deepseek-flash","messages":[{"role":"user","content":"x"}],"tool_choice":7,"stream":true})"}) {
     INFO(body);
     const auto seen = chat(server.port(), body);
     CHECK(seen.status() == 400);
@@ -171,9 +212,10 @@ TEST_CASE("no request, however broken, gets a stream instead of an error, or non
   DoubleOptions options;
   options.check_requests = false;
   Double careless(options);
-  for (const std::string body : {R"({"messages":[1,{"content":5}],"tools":[{"function":3}],"title":4})",
-                                 R"({"messages":{"a":1},"tools":{"b":2},"tool_choice":{"function":7},"thinking":{"type":1}})",
-                                 R"({"messages":[{"role":4,"content":"x"}],"max_tokens":-5,"response_format":{"type":3}})"}) {
+  for (const std::string body :
+       {R"({"messages":[1,{"content":5}],"tools":[{"function":3}],"title":4})",
+        R"({"messages":{"a":1},"tools":{"b":2},"tool_choice":{"function":7},"thinking":{"type":1}})",
+        R"({"messages":[{"role":4,"content":"x"}],"max_tokens":-5,"response_format":{"type":3}})"}) {
     INFO(body);
     CHECK(chat(careless.port(), body).status() != 0);
   }

@@ -90,7 +90,8 @@ TEST_CASE("a looped script begins again") {
   Double server(options);
   server.script({say("a"), say("b")});
   std::string all;
-  for (int i = 0; i < 5; ++i) all += chat(server.port(), ask(false)).json()["choices"][0]["message"]["content"].get<std::string>();
+  for (int i = 0; i < 5; ++i)
+    all += chat(server.port(), ask(false)).json()["choices"][0]["message"]["content"].get<std::string>();
   CHECK(all == "ababa");
 }
 

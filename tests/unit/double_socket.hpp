@@ -111,9 +111,10 @@ class Peer {
       at += static_cast<std::size_t>(sent);
     }
   }
-  void post(const std::string& path, const std::string& body, const std::string& extra = "Authorization: Bearer test-key\r\n") {
-    send("POST " + path + " HTTP/1.1\r\nHost: localhost\r\n" + extra + "Content-Length: " + std::to_string(body.size()) +
-         "\r\n\r\n" + body);
+  void post(const std::string& path, const std::string& body,
+            const std::string& extra = "Authorization: Bearer test-key\r\n") {
+    send("POST " + path + " HTTP/1.1\r\nHost: localhost\r\n" + extra +
+         "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
   }
   void get(const std::string& path, const std::string& extra = "Authorization: Bearer test-key\r\n") {
     send("GET " + path + " HTTP/1.1\r\nHost: localhost\r\n" + extra + "\r\n");

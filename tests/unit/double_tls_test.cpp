@@ -35,8 +35,10 @@ Outcome connect_tls(const Double& server, const char* host = nullptr, int most =
   SSL* tls = SSL_new(context);
   auto* parameters = SSL_get0_param(tls);
   X509_VERIFY_PARAM_set_flags(parameters, X509_V_FLAG_X509_STRICT);  // what Python 3.13 asks for
-  if (host != nullptr) X509_VERIFY_PARAM_set1_host(parameters, host, 0);
-  else X509_VERIFY_PARAM_set1_ip_asc(parameters, "127.0.0.1");
+  if (host != nullptr)
+    X509_VERIFY_PARAM_set1_host(parameters, host, 0);
+  else
+    X509_VERIFY_PARAM_set1_ip_asc(parameters, "127.0.0.1");
   Peer peer(server.port());
   SSL_set_fd(tls, peer.fd());
   outcome.connected = SSL_connect(tls) == 1;
@@ -46,7 +48,8 @@ Outcome connect_tls(const Double& server, const char* host = nullptr, int most =
     SSL_write(tls, request.data(), static_cast<int>(request.size()));
     char buffer[4096];
     int count = 0;
-    while ((count = SSL_read(tls, buffer, sizeof buffer)) > 0) outcome.answer.append(buffer, static_cast<std::size_t>(count));
+    while ((count = SSL_read(tls, buffer, sizeof buffer)) > 0)
+      outcome.answer.append(buffer, static_cast<std::size_t>(count));
     CHECK(SSL_get_error(tls, count) == SSL_ERROR_ZERO_RETURN);  // an orderly end
   }
   SSL_free(tls);
@@ -107,7 +110,7 @@ TEST_CASE("the authority's file is private and goes with the double") {
   {
     const auto server = tls_double(Certificate::good);
     file = server.ca_file();
-    struct stat facts {};
+    struct stat facts{};
     REQUIRE(::stat(file.c_str(), &facts) == 0);
     CHECK((facts.st_mode & 0777) == 0600);
   }

@@ -270,3 +270,19 @@ TEST_CASE("http transport: an engine that sends on while paused loses nothing", 
   CHECK(scene.sink->ends == 1);
   CHECK_FALSE(scene.sink->outcome);
 }
+
+TEST_CASE("http transport: while the reader holds back, the clocks stand still", "[modes]") {
+  Scene scene;
+  scene.call->timeouts.idle = 5s;
+  scene.engine->reply(Scene::stream({"data: t\n\n"}, FakeReply::End::hold));
+  scene.transport->start(scene.call, scene.sink);
+  scene.loop.advance(2s);
+  scene.transport->pause(*scene.call, true);
+  scene.loop.advance(600s);
+  scene.transport->pause(*scene.call, false);
+  scene.loop.advance(2900ms);
+  CHECK(scene.sink->ends == 0);
+  scene.loop.advance(100ms);
+  REQUIRE(scene.sink->ends == 1);
+  CHECK(scene.sink->outcome->code() == ErrorCode::timeout_idle);
+}

@@ -177,6 +177,7 @@ struct ClientAccess {
   static DeepSeekClient make(std::shared_ptr<ClientLife> life) { return DeepSeekClient(std::move(life)); }
 };
 
+std::optional<Error> check_timeouts(const Timeouts& timeouts);
 Error forked_error();
 Error wrong_thread_error();
 
@@ -198,3 +199,7 @@ struct StreamAccess {
 
 }  // namespace detail
 DEEPSEEK_END_NAMESPACE
+
+#ifdef DEEPSEEK_HEADER_ONLY
+#include <deepseek/impl/call.ipp>
+#endif

@@ -27,13 +27,18 @@ class ChunkBatch {
     std::uint32_t offset = 0;
     std::uint32_t size = 0;
   };
+  /// The members that seldom change from chunk to chunk.
+  struct Envelope {
+    Span finish_reason, id, model, system_fingerprint, role, title, logprobs;
+    std::int64_t created = 0;
+    std::int32_t choice = 0;
+    std::uint32_t usage = 0;  // 1 + index into usages_; 0: none
+  };
   struct Record {
-    Span raw, content, reasoning_content, finish_reason, id, model, system_fingerprint, role, title, logprobs;
+    Span raw, content, reasoning_content;
+    std::uint32_t envelope = 0;  // index into envelopes_
     std::uint32_t first_call = 0;
     std::uint32_t call_count = 0;
-    std::uint32_t usage = 0;  // 1 + index into usages_; 0: none
-    std::int32_t choice = 0;
-    std::int64_t created = 0;
   };
   struct CallRecord {
     int index = 0;
@@ -41,18 +46,30 @@ class ChunkBatch {
   };
 
   Span keep(std::string_view text);
-  /// Text that usually lies in `raw` (nothing is copied then) or repeats the record before.
-  Span keep(std::string_view text, std::string_view raw, const Span& raw_span, const Span& before);
-  std::string_view view(const Span& span) const noexcept { return std::string_view(bytes_).substr(span.offset, span.size); }
+  /// Text that usually lies in `raw`: nothing is copied then.
+  Span keep(std::string_view text, std::string_view raw, const Span& raw_span);
+  void add_envelope(const ChunkFields& from, const Span& raw_span);
+  void add_calls(const ChunkFields& from, Record& to);
+  void show_envelope(std::uint32_t index);
+  std::string_view view(const Span& span) const noexcept { return {bytes_.data() + span.offset, span.size}; }
 
   std::string bytes_;
   std::vector<Record> records_;
+  std::vector<Envelope> envelopes_;
+  std::uint64_t last_envelope_ = 0;  // ChunkFields::envelope of envelopes_.back()
   std::vector<CallRecord> calls_;
   std::vector<Usage> usages_;
   std::size_t position_ = 0;
-  std::vector<ToolCallDelta> deltas_;  // of the chunk handed out
+  // The chunk handed out.
+  static constexpr std::uint32_t no_envelope = 0xffffffff;
+  std::uint32_t shown_envelope_ = no_envelope;
+  std::vector<ToolCallDelta> deltas_;
   ChatChunk current_;
 };
 
 }  // namespace detail
 DEEPSEEK_END_NAMESPACE
+
+#ifdef DEEPSEEK_HEADER_ONLY
+#include <deepseek/impl/chunk_batch.ipp>
+#endif

@@ -64,7 +64,8 @@ struct HttpHead {
   std::string_view header(std::string_view name) const noexcept;
 };
 
-/// Durations since the start of the request; zero: that phase did not happen (a reused connection).
+/// dns, connect and tls are durations of their own, the others count from the start of the request. Zero:
+/// that phase did not happen (a reused connection) or is not over.
 struct HttpTimings {
   std::chrono::microseconds dns{0};
   std::chrono::microseconds connect{0};

@@ -222,7 +222,6 @@ DEEPSEEK_DECL CallInfo LiveCall::info() const {
 // --- replies -----------------------------------------------------------------------------------------
 
 DEEPSEEK_DECL void ReplyCall::deliver_frame() {
-  if (!call().operation.stream) return;
   const ChatChunk* chunks = decoder_->chunks();
   for (std::size_t i = 0, n = decoder_->chunk_count(); i < n; ++i) on_chunk(chunks[i]);
 }
@@ -297,7 +296,7 @@ Result<Prepared> prepare_with(ClientCore& core, const Request& request, bool str
   auto call = make_call(core, operation_of(request, stream), options);
   if (!call) return std::move(call).error();
   if (core.options().lint)
-    if (auto error = lint(request, LintContext{core.deepseek()})) return *std::move(error);
+    if (auto error = lint(request, LintContext{core.deepseek(), core.options().model})) return *std::move(error);
   auto body = encode_body();
   if (!body) return std::move(body).error();
   (*call)->body = *std::move(body);

@@ -45,12 +45,14 @@ class WaitingCall final : public ReplyCall {
 class HandlerCall final : public ReplyCall {
  public:
   HandlerCall(std::shared_ptr<ClientCore> core, CallPtr call, std::shared_ptr<ReplyDecoder> decoder, ChatHandler handler)
-      : ReplyCall(std::move(core), std::move(call), std::move(decoder), true), handler_(std::move(handler)) {}
+      : ReplyCall(std::move(core), std::move(call), std::move(decoder), true),
+        handler_(std::move(handler)),
+        executor_(this->core().options().executor) {}
 
  private:
   void on_chunk(const ChatChunk& chunk) override {
     if (!handler_.on_chunk) return;
-    if (this->core().options().executor) queue_chunk(chunk);
+    if (executor_) queue_chunk(chunk);
     else run_chunk(chunk);
   }
 
@@ -81,7 +83,7 @@ class HandlerCall final : public ReplyCall {
       posted = std::exchange(drain_posted_, true);
     }
     if (full) pause(true);
-    if (!posted) this->core().options().executor->post([self = shared_from_this(), this] { drain(); });
+    if (!posted) executor_->post([self = shared_from_this(), this] { drain(); });
   }
 
   // On the executor. The end is posted after the last drain, and an executor keeps the order.
@@ -100,7 +102,8 @@ class HandlerCall final : public ReplyCall {
   }
 
   ChatHandler handler_;
-  ChunkBatch draining_;  // executor only
+  std::shared_ptr<Executor> executor_;  // null: the I/O thread
+  ChunkBatch draining_;                 // executor only
   std::mutex mutex_;
   ChunkBatch incoming_;        // guarded
   bool drain_posted_ = false;  // guarded

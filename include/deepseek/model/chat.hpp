@@ -149,6 +149,9 @@ struct ChunkFields {
   const Usage* usage = nullptr;
   std::int64_t created = 0;
   int choice = 0;
+  /// Not 0: every chunk with this number has the same bytes in all members but raw, content,
+  /// reasoning_content and the tool calls.
+  std::uint64_t envelope = 0;
 };
 }  // namespace detail
 

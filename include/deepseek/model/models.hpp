@@ -24,6 +24,7 @@ struct Model {
 
 struct ModelList {
   std::vector<Model> data = {};
+  RawJson raw = {};                     ///< the whole reply as sent
 };
 
 DEEPSEEK_END_NAMESPACE

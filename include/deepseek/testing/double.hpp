@@ -50,16 +50,16 @@ class Reply {
   Reply& operator=(Reply&&) noexcept;
 
   // What is said.
-  Reply& think(std::string reasoning);   ///< reasoning before the text (not sent while thinking is off)
-  Reply& say(std::string text);          ///< text before the calls
+  Reply& think(std::string reasoning);  ///< reasoning before the text (not sent while thinking is off)
+  Reply& say(std::string text);         ///< text before the calls
   /// A further tool call in the same turn. `arguments` is sent as it is, valid JSON or not.
   Reply& call_tool(std::string name, std::string arguments = "{}");
-  Reply& finish_reason(std::string word);   ///< any word, known or not
+  Reply& finish_reason(std::string word);         ///< any word, known or not
   Reply& pieces(std::vector<std::string> texts);  ///< the text, one delta each, instead of own tokens
-  Reply& title(std::string text);        ///< delta.title in the last chunk, message.title in a body
-  Reply& leading_blanks(int count);      ///< blanks around the text, as JSON mode pads
-  Reply& model(std::string name);        ///< the model named in the reply
-  Reply& unchecked();                    ///< no refusals: also for requests that the service would refuse
+  Reply& title(std::string text);                 ///< delta.title in the last chunk, message.title in a body
+  Reply& leading_blanks(int count);               ///< blanks around the text, as JSON mode pads
+  Reply& model(std::string name);                 ///< the model named in the reply
+  Reply& unchecked();                             ///< no refusals: also for requests that the service would refuse
 
   // When it is said.
   Reply& after(std::chrono::milliseconds delay);       ///< silence before the status line
@@ -77,27 +77,27 @@ class Reply {
   Reply& reset_after_events(std::size_t count);
   Reply& stall_after_events(std::size_t count);
   Reply& keep_alive_in_stall(std::chrono::milliseconds every);  ///< the silence is filled with comments, forever
-  Reply& end_without_done();            ///< everything but [DONE]
-  Reply& end_without_finish();          ///< no finish_reason and no [DONE]; the framing ends well
-  Reply& done_then_more();              ///< further events after [DONE], and the connection stays open
+  Reply& end_without_done();                                    ///< everything but [DONE]
+  Reply& end_without_finish();                ///< no finish_reason and no [DONE]; the framing ends well
+  Reply& done_then_more();                    ///< further events after [DONE], and the connection stays open
   Reply& malformed_event(std::size_t index);  ///< broken JSON at this place (from 0); in a body: half of it
   Reply& error_in_band(std::size_t index, std::string message);  ///< {"error":…} at this place, then the end
-  Reply& huge_event(std::size_t bytes);       ///< one event with a comment field of this size, before the others
-  Reply& close_connection();            ///< Connection: close, and so it is
+  Reply& huge_event(std::size_t bytes);  ///< one event with a comment field of this size, before the others
+  Reply& close_connection();             ///< Connection: close, and so it is
 
   // How it is written.
-  Reply& usage_chunk_separate();        ///< usage in a chunk of its own with empty choices
+  Reply& usage_chunk_separate();  ///< usage in a chunk of its own with empty choices
   Reply& without_usage();
-  Reply& octet_stream();                ///< content type application/octet-stream
+  Reply& octet_stream();  ///< content type application/octet-stream
   Reply& content_type(std::string type);
   Reply& header(std::string name, std::string value);
-  Reply& retry_after(std::chrono::seconds delay);            ///< Retry-After: seconds
-  Reply& retry_after_date(std::chrono::seconds from_now);    ///< Retry-After: HTTP date
-  Reply& retry_after_ms(std::chrono::milliseconds delay);    ///< retry-after-ms
+  Reply& retry_after(std::chrono::seconds delay);          ///< Retry-After: seconds
+  Reply& retry_after_date(std::chrono::seconds from_now);  ///< Retry-After: HTTP date
+  Reply& retry_after_ms(std::chrono::milliseconds delay);  ///< retry-after-ms
   Reply& chunk_sizes(std::vector<std::size_t> sizes);  ///< the body in HTTP chunks of these sizes, the last repeated
-  Reply& close_delimited();             ///< neither length nor chunks: the end of the connection ends the body
-  Reply& line_ends(std::string ending); ///< of event lines, e.g. "\r\n"
-  Reply& event_ids();                   ///< `id: N` on each event and a comment between them
+  Reply& close_delimited();              ///< neither length nor chunks: the end of the connection ends the body
+  Reply& line_ends(std::string ending);  ///< of event lines, e.g. "\r\n"
+  Reply& event_ids();                    ///< `id: N` on each event and a comment between them
 
   const detail::ReplySpec& spec() const noexcept { return *spec_; }
 
@@ -136,7 +136,7 @@ Result<std::vector<Reply>> parse_script(std::string_view text, const std::string
 /// What the double received.
 struct ReceivedRequest {
   std::string method = {};
-  std::string path = {};     ///< without the query
+  std::string path = {};  ///< without the query
   std::string query = {};
   std::vector<HttpHeader> headers = {};
   std::string body = {};
@@ -147,29 +147,29 @@ struct ReceivedRequest {
 
 /// The certificate that a TLS double shows.
 enum class Certificate {
-  none,           ///< plain HTTP
-  good,           ///< for localhost, 127.0.0.1 and ::1, signed by the double's own test authority
+  none,  ///< plain HTTP
+  good,  ///< for localhost, 127.0.0.1 and ::1, signed by the double's own test authority
   expired,
   not_yet_valid,
-  wrong_host,     ///< for another.example
+  wrong_host,  ///< for another.example
   self_signed,
-  unknown_ca,     ///< signed by an authority that ca_pem() does not hold
+  unknown_ca,  ///< signed by an authority that ca_pem() does not hold
 };
 
 struct DoubleOptions {
-  std::uint16_t port = 0;          ///< on loopback; 0: the kernel chooses
+  std::uint16_t port = 0;  ///< on loopback; 0: the kernel chooses
   Certificate certificate = Certificate::none;
   bool require_tls13 = false;
-  std::string key = {};            ///< the only key accepted; empty: any non-empty one
-  std::size_t max_concurrent = 0;  ///< requests at once, 429 beyond; 0: no cap
-  std::size_t requests_kept = 100'000;  ///< of requests(); older ones are dropped
-  bool check_requests = true;      ///< refuse what the service refuses
-  bool loop_script = false;        ///< begin the script again when it is used up
-  std::string record_upstream = {};  ///< base URL: forward instead of playing, and record (command: --record)
-  std::string record_file = {};    ///< where; appended, one JSON object a line, without Authorization
-  std::string upstream_ca_file = {}; ///< authorities for an https upstream; empty: the system's
+  std::string key = {};                   ///< the only key accepted; empty: any non-empty one
+  std::size_t max_concurrent = 0;         ///< requests at once, 429 beyond; 0: no cap
+  std::size_t requests_kept = 100'000;    ///< of requests(); older ones are dropped
+  bool check_requests = true;             ///< refuse what the service refuses
+  bool loop_script = false;               ///< begin the script again when it is used up
+  std::string record_upstream = {};       ///< base URL: forward instead of playing, and record (command: --record)
+  std::string record_file = {};           ///< where; appended, one JSON object a line, without Authorization
+  std::string upstream_ca_file = {};      ///< authorities for an https upstream; empty: the system's
   std::vector<RecordedCall> replay = {};  ///< answers requests like the recorded ones; others get 404
-  bool replay_timing = true;       ///< with the recorded pace
+  bool replay_timing = true;              ///< with the recorded pace
 };
 
 /// The server. Starts in the constructor on a thread of its own and stops in the destructor, which closes
@@ -199,10 +199,10 @@ class Double {
 
   std::vector<ReceivedRequest> requests() const;
   void forget_requests();
-  std::size_t active() const noexcept;               ///< requests being answered now
+  std::size_t active() const noexcept;  ///< requests being answered now
   std::size_t open_connections() const noexcept;
   std::uint64_t connections_accepted() const noexcept;
-  std::uint64_t tls_failures() const noexcept;       ///< handshakes that failed
+  std::uint64_t tls_failures() const noexcept;  ///< handshakes that failed
   /// Wait until so many requests came since the start (or are being answered now); false after `limit`.
   bool wait_for_requests(std::size_t count, std::chrono::milliseconds limit = std::chrono::seconds(10)) const;
   bool wait_for_active(std::size_t count, std::chrono::milliseconds limit = std::chrono::seconds(10)) const;

@@ -24,8 +24,9 @@ class Poller {
   void watch(int fd, bool read, bool write, IoWatcher* watcher) noexcept;
   /// Events of `watcher` that were fetched but not yet handed out are dropped.
   void forget(int fd, const IoWatcher* watcher) noexcept;
-  /// Waits up to `timeout_ms` and hands out what is ready.
-  void wait(int timeout_ms);
+  /// Waits up to `timeout_ms`; then dispatch() hands out what is ready.
+  void wait(int timeout_ms) noexcept;
+  void dispatch();
   void wake() noexcept;
 
  private:

@@ -56,8 +56,11 @@ DEEPSEEK_DECL void Poller::forget(int fd, const IoWatcher* watcher) noexcept {
     if (batch_->events[i].data.ptr == watcher) batch_->events[i].data.ptr = nullptr;
 }
 
-DEEPSEEK_DECL void Poller::wait(int timeout_ms) {
+DEEPSEEK_DECL void Poller::wait(int timeout_ms) noexcept {
   ready_ = ::epoll_wait(poll_fd_, batch_->events, batch_size, timeout_ms);
+}
+
+DEEPSEEK_DECL void Poller::dispatch() {
   for (next_ = 0; next_ < ready_;) {
     const epoll_event event = batch_->events[next_++];
     auto* watcher = static_cast<IoWatcher*>(event.data.ptr);

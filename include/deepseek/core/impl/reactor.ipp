@@ -223,7 +223,8 @@ DEEPSEEK_DECL void Reactor::turn() {
   if (run_tasks()) return;   // the driver looks whether it is done before it sleeps
   if (run_timers()) return;  // libcurl likes to be called back at once: no system call for that
   poller_.wait(wait_ms());
-  now_ = clock_->steady_now();
+  now_ = clock_->steady_now();  // before anything runs: what arrived, arrived now
+  poller_.dispatch();
 }
 
 DEEPSEEK_DECL void Reactor::run_io_thread() {

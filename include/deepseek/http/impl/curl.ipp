@@ -2,6 +2,7 @@
 #include <deepseek/http/curl.hpp>
 
 #include <deepseek/core/detail/platform.hpp>
+#include <deepseek/http/detail/chunked.hpp>
 
 #include <curl/curl.h>
 
@@ -72,6 +73,7 @@ class CurlTransfer final : public HttpTransfer, public std::enable_shared_from_t
   bool held_ = false;              // libcurl holds data back because write_entry() said so
   bool head_begun_ = false;
   bool head_complete_ = false;
+  std::optional<ChunkedReader> chunks_;  // set for a chunked body
   int status_ = 0;
   int version_ = 0;
   std::string block_;              // header lines of the response
@@ -131,6 +133,7 @@ class CurlEngine final : public HttpEngine {
   std::size_t connection_room_ = 0;
   bool inside_curl_ = false;
   int running_ = 0;
+  std::string scratch_;                 // payload of the read being handed out
   std::optional<TimePoint> timer_due_;  // what libcurl asked for
   TimePoint timer_armed_{};
   Loop::TimerId timer_ = 0;
@@ -228,6 +231,7 @@ DEEPSEEK_DECL bool CurlEngine::open() {
 DEEPSEEK_DECL CurlEngine::~CurlEngine() {
   for (auto& transfer : live_) {
     transfer->state_ = CurlTransfer::State::ended;
+    transfer->handler_.reset();  // handler and transfer know each other
     curl_multi_remove_handle(multi_, transfer->easy_);
     curl_easy_cleanup(transfer->easy_);
   }
@@ -244,6 +248,7 @@ DEEPSEEK_DECL void CurlEngine::set_common_options(CURL* easy) {
   curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
   curl_easy_setopt(easy, CURLOPT_HTTP09_ALLOWED, 0L);
   curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+  curl_easy_setopt(easy, CURLOPT_HTTP_TRANSFER_DECODING, 0L);  // see ChunkedReader
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(INT_MAX));  // phases have clocks of their own
   curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, static_cast<long>(options_.max_idle_time.count()));
@@ -418,6 +423,7 @@ DEEPSEEK_DECL void CurlEngine::finish(CurlTransfer& transfer, CURLcode result) {
   end.clean = result == CURLE_OK;
   if (!end.clean) {
     end.code = transfer.own_failure_.value_or(code_of(result));
+    if (transfer.head_begun_ && !transfer.head_complete_ && !transfer.own_failure_) end.code = ErrorCode::truncated;
     end.cause = transfer.own_failure_ ? transfer.own_cause_
                 : transfer.error_text_[0] ? transfer.error_text_
                                           : curl_easy_strerror(result);
@@ -531,6 +537,7 @@ DEEPSEEK_DECL bool CurlTransfer::on_header(std::string_view line) {
   head.status = status_;
   head.version = version_;
   head.block = block_;
+  if (version_ < 20 && is_chunked(head.header("transfer-encoding"))) chunks_.emplace();
   const auto keep = handler_;  // the handler may cancel, which drops it
   keep->on_head(head);
   return state_ != State::ended;
@@ -543,8 +550,11 @@ DEEPSEEK_DECL std::size_t CurlTransfer::write_entry(char* data, std::size_t, std
     transfer.held_ = true;
     return CURL_WRITEFUNC_PAUSE;
   }
+  std::string_view body(data, size);
+  if (transfer.chunks_) body = transfer.chunks_->feed(body, transfer.engine_.scratch_);
+  if (body.empty()) return size;
   HttpHandler* const handler = transfer.handler_.get();  // kept by to_remove_ until libcurl has returned
-  handler->on_data({data, size});
+  handler->on_data(body);
   return transfer.state_ == State::ended ? 0 : size;
 }
 

@@ -1,5 +1,6 @@
 // The bodies of layer 1.
 #pragma once
+#include <deepseek/http/impl/chunked.ipp>
 #include <deepseek/http/impl/curl.ipp>
 #include <deepseek/http/impl/engine.ipp>
 #include <deepseek/http/impl/fake.ipp>

@@ -32,12 +32,16 @@ class ReplyDecoder : public Decoder {
  public:
   /// The chunks of the frame inspected last (streams: usually one, one per choice). Borrowed until the
   /// next inspect().
-  virtual const ChatChunk* chunks() const = 0;
-  virtual std::size_t chunk_count() const = 0;
+  const ChatChunk* chunks() const noexcept { return shown_; }
+  std::size_t chunk_count() const noexcept { return shown_count_; }
   /// The reply so far.
   virtual ChatReply& reply() = 0;
   /// Bytes of content, reasoning and tool arguments decoded so far.
   virtual std::uint64_t answer_bytes() const = 0;
+
+ protected:
+  const ChatChunk* shown_ = nullptr;
+  std::size_t shown_count_ = 0;
 };
 std::shared_ptr<ReplyDecoder> make_reply_decoder(bool stream);
 

@@ -3,6 +3,7 @@
 
 #include <deepseek/model/detail/chunk_access.hpp>
 
+#include <atomic>
 #include <functional>
 
 DEEPSEEK_BEGIN_NAMESPACE
@@ -20,6 +21,8 @@ DEEPSEEK_DECL void ChunkTemplate::learn(std::string_view event, std::string_view
   learned.raw = learned.content = learned.reasoning_content = {};
   learned.tool_calls = nullptr;
   learned.tool_call_count = 0;
+  static std::atomic<std::uint64_t> last_envelope{0};
+  learned.envelope = last_envelope.fetch_add(1, std::memory_order_relaxed) + 1;
   for (std::string_view* view : {&learned.id, &learned.model, &learned.system_fingerprint, &learned.role}) {
     if (view->empty()) continue;
     if (std::less<>()(view->data(), first) || !std::less<>()(view->data(), last)) return;

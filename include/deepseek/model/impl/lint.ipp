@@ -23,8 +23,24 @@ DEEPSEEK_DECL Error lint_refusal(std::string message, std::string advice = {}) {
   return Error(ErrorCode::invalid_request, std::move(message), std::move(advice));
 }
 
-DEEPSEEK_DECL std::string lint_path(const char* list, std::size_t index, const char* member = "") {
-  return std::string(list) + "[" + std::to_string(index) + "]" + (*member ? "." : "") + member;
+/// A place in the request; spelled out only for a finding, so that a good request costs no text.
+struct LintPlace {
+  static constexpr std::size_t no_index = static_cast<std::size_t>(-1);
+  const char* name;
+  std::size_t index = no_index;
+  const char* member = "";
+
+  std::string text() const {
+    std::string out = name;
+    if (index != no_index) out += "[" + std::to_string(index) + "]";
+    if (*member) out.append(".").append(member);
+    return out;
+  }
+  friend std::string operator+(const LintPlace& place, const char* rest) { return place.text() + rest; }
+};
+
+constexpr LintPlace lint_path(const char* list, std::size_t index, const char* member = "") {
+  return {list, index, member};
 }
 
 /// [a-zA-Z0-9_-]+
@@ -59,13 +75,13 @@ class LintBasics {
   }
 
   /// Counts the bytes too: their sum is a lower bound of the body's size.
-  void text(const std::string& path, std::string_view value) {
+  void text(const LintPlace& path, std::string_view value) {
     bytes_ += value.size();
-    if (!valid_utf8(value)) refuse(path + " is not valid UTF-8", "convert the text to UTF-8 first");
+    if (!value.empty() && !valid_utf8(value)) refuse(path + " is not valid UTF-8", "convert the text to UTF-8 first");
   }
 
   /// A word that ends up in logs and headers of servers: no control characters.
-  void word(const std::string& path, std::string_view value) {
+  void word(const LintPlace& path, std::string_view value) {
     text(path, value);
     for (const char c : value) {
       if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) return refuse(path + " contains a control character");
@@ -212,7 +228,7 @@ class ChatLint {
   }
 
   void settings() {
-    basics_.word("model", request_.model);
+    basics_.word({"model"}, request_.model);
     if (request_.thinking) not_empty("thinking", *request_.thinking);
     if (request_.reasoning_effort) not_empty("reasoning_effort", *request_.reasoning_effort);
     basics_.max_tokens(request_.max_tokens, deepseek_);
@@ -221,7 +237,7 @@ class ChatLint {
     basics_.range("frequency_penalty", request_.frequency_penalty, -2, 2);
     basics_.range("presence_penalty", request_.presence_penalty, -2, 2);
     basics_.stop(request_.stop);
-    if (request_.user_id) basics_.word("user_id", *request_.user_id);
+    if (request_.user_id) basics_.word({"user_id"}, *request_.user_id);
     if (request_.response_format && *request_.response_format != "text" && *request_.response_format != "json_object") {
       refuse("response_format is neither text nor json_object",
              "for a schema use json_object and chat_as<T>, or strict tools");
@@ -232,7 +248,7 @@ class ChatLint {
   }
 
   void not_empty(const char* name, std::string_view value) {
-    basics_.word(name, value);
+    basics_.word({name}, value);
     if (value.empty()) refuse(std::string(name) + " is empty", "leave it unset");
   }
 
@@ -259,7 +275,7 @@ class ChatLint {
     if (!tool.parameters.empty()) parameters(i, tool.parameters);
   }
 
-  void object(const std::string& path, const RawJson& json) {
+  void object(const LintPlace& path, const RawJson& json) {
     basics_.text(path, json.view());
     const std::string_view text = json_trim(json.view());
     if (const char* fault = json_fault(text)) return refuse(path + " is not JSON", fault);
@@ -267,7 +283,7 @@ class ChatLint {
   }
 
   void parameters(std::size_t i, const RawJson& schema) {
-    const std::string path = lint_path("tools", i, "parameters");
+    const LintPlace path = lint_path("tools", i, "parameters");
     object(path, schema);
     if (basics_.found()) return;
     int depth = 0, deepest = 0;
@@ -309,7 +325,7 @@ class ChatLint {
     if (!request_.tool_choice) return;
     const ToolChoice& choice = *request_.tool_choice;
     if (!choice.function.empty()) {
-      basics_.word("tool_choice", choice.function);
+      basics_.word({"tool_choice"}, choice.function);
       if (!has_function(choice.function)) refuse("tool_choice names a function that is not in tools");
       return;
     }
@@ -364,7 +380,7 @@ class ChatLint {
   }
 
   void part(std::size_t i, const ContentPart& item) {
-    const std::string path = lint_path("messages", i, "parts");
+    const LintPlace path = lint_path("messages", i, "parts");
     basics_.text(path, item.text);
     basics_.text(path, item.url);
     basics_.text(path, item.file_data);
@@ -406,7 +422,7 @@ class ChatLint {
 
   void all_answered(const std::vector<std::string_view>& open, std::size_t before) {
     if (open.empty()) return;
-    refuse("a tool call before " + lint_path("messages", before) + " has no result",
+    refuse("a tool call before " + (lint_path("messages", before) + " has no result"),
            "add one tool message per call directly after the assistant message");
   }
 
@@ -457,7 +473,7 @@ class ChatLint {
       const Tool& tool = request_.tools[i];
       if (!tool.raw.empty() || tool.parameters.empty()) continue;
       if (auto wrong = StrictSchemaLint::check(JsonValue(json_trim(tool.parameters.view())),
-                                               lint_path("tools", i, "parameters"))) {
+                                               lint_path("tools", i, "parameters").text())) {
         return refuse(*wrong, "strict mode wants every property required, additionalProperties false, and no lengths");
       }
     }
@@ -522,9 +538,9 @@ DEEPSEEK_DECL std::optional<Error> lint(const ChatRequest& request, const LintCo
 DEEPSEEK_DECL std::optional<Error> lint(const CompletionRequest& request, const LintContext& context) {
   detail::LintBasics basics;
   if (request.prompt.empty()) basics.refuse("prompt is empty");
-  basics.text("prompt", request.prompt);
-  basics.text("suffix", request.suffix);
-  basics.word("model", request.model);
+  basics.text({"prompt"}, request.prompt);
+  basics.text({"suffix"}, request.suffix);
+  basics.word({"model"}, request.model);
   basics.max_tokens(request.max_tokens, context.deepseek);
   basics.range("temperature", request.temperature, 0, 2);
   basics.range("top_p", request.top_p, 0, 1, false);

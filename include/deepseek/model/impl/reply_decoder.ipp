@@ -103,8 +103,6 @@ class ChatReplyDecoder final : public ReplyDecoder {
   Error error_from_body(int status, std::string_view body) override { return decode_error(status, body); }
   void reset() override { *this = ChatReplyDecoder(stream_); }
 
-  const ChatChunk* chunks() const override { return shown_; }
-  std::size_t chunk_count() const override { return shown_count_; }
   ChatReply& reply() override;
   std::uint64_t answer_bytes() const override { return answer_bytes_; }
 
@@ -173,8 +171,6 @@ class ChatReplyDecoder final : public ReplyDecoder {
   std::vector<ChatChunk> chunks_;
   std::vector<ToolCallDelta> deltas_;
   std::string scratch_;  ///< unescaped strings of the frame
-  const ChatChunk* shown_ = nullptr;
-  std::size_t shown_count_ = 0;
   ChunkTemplate templates_[varying_count];
   std::size_t newest_template_ = 0;
 };

@@ -141,6 +141,7 @@ class HttpExchange final : public HttpHandler,
   std::chrono::milliseconds shortest_limit() const;
   void arm(TimePoint when);
   void arm_clocks();
+  void arm_for(const Strike& next);
   void check_clocks();
 
   Loop& loop_;
@@ -331,7 +332,7 @@ DEEPSEEK_DECL void HttpExchange::pause(bool paused) {
   if (lingering_)
     arm(loop_.now() + std::chrono::milliseconds(100));
   else
-    arm_clocks();
+    arm_for(next_strike());
   // Not at once: whoever lets go on does not expect frames before it returns.
   if (std::exchange(going_on_, true)) return;
   loop_.post([self = shared_from_this()] {
@@ -357,7 +358,8 @@ DEEPSEEK_DECL void HttpExchange::go_on() {
 DEEPSEEK_DECL HttpExchange::Strike HttpExchange::next_strike() const {
   Strike next;
   // A pull stream's consumer may be busy elsewhere for longer than any limit: that is not the server's fault.
-  const auto consider = [&next, driven = loop_.driven_since()](TimePoint since, std::chrono::milliseconds limit, ErrorCode code) {
+  const auto consider = [&next, driven = loop_.driven_since()](TimePoint since, std::chrono::milliseconds limit,
+                                                               ErrorCode code) {
     since = std::max(since, driven);
     if (limit.count() > 0 && since + limit < next.when) next = {since + limit, code};
   };
@@ -413,8 +415,12 @@ DEEPSEEK_DECL void HttpExchange::check_clocks() {
   if (next.when <= now)
     return finish(
         reader_.with_facts(Error(next.code, timeout_text(next.code), "raise the limit in Timeouts, or retry")));
+  arm_for(next);
+}
+
+DEEPSEEK_DECL void HttpExchange::arm_for(const Strike& next) {
   const std::chrono::milliseconds shortest = shortest_limit();
-  if (shortest.count() > 0) arm(std::min(next.when, now + shortest));
+  if (shortest.count() > 0) arm(std::min(next.when, loop_.now() + shortest));
 }
 
 // --- the transport -----------------------------------------------------------------------------------

@@ -1,0 +1,43 @@
+// The chunked coding of HTTP/1.1, however the bytes are cut.
+#include "support/catch.hpp"
+
+#include <deepseek/http/detail/chunked.hpp>
+
+#include <string>
+
+using deepseek::detail::ChunkedReader;
+
+namespace {
+
+std::string read(const std::string& wire, std::size_t piece) {
+  ChunkedReader reader;
+  std::string scratch, body;
+  for (std::size_t at = 0; at < wire.size(); at += piece) body += reader.feed(std::string_view(wire).substr(at, piece), scratch);
+  return reader.fault() ? body + "<fault>" : body;
+}
+
+}  // namespace
+
+TEST_CASE("chunks are joined whatever the reads", "[http][modes]") {
+  const std::string wire = "5\r\nhello\r\n1;name=value\r\n \r\n00A\r\n0123456789\r\n6\r\nw\r\n\rld\r\n0\r\nTrailer: x\r\n\r\nbeyond";
+  for (std::size_t piece = 1; piece <= wire.size(); ++piece) REQUIRE(read(wire, piece) == "hello 0123456789w\r\n\rld");
+}
+
+TEST_CASE("one chunk in a read is handed out where it lies", "[http]") {
+  ChunkedReader reader;
+  std::string scratch;
+  const std::string wire = "5\r\nhello\r\n";
+  const std::string_view body = reader.feed(wire, scratch);
+  REQUIRE(body == "hello");
+  REQUIRE(body.data() == wire.data() + 3);
+}
+
+TEST_CASE("a broken framing stops the reader for good", "[http]") {
+  for (const char* wire : {"x\r\n", "\r\n", "5\r\nhelloX\r\n", "fffffffffffffffffff\r\n", "-1\r\n"})
+    for (std::size_t piece : {std::size_t{1}, std::size_t{100}}) {
+      INFO(wire);
+      const std::string body = read(std::string(wire) + "5\r\nevil!\r\n", piece);
+      REQUIRE(body.find("<fault>") != std::string::npos);
+      REQUIRE(body.find("evil") == std::string::npos);
+    }
+}
