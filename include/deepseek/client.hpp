@@ -1,10 +1,10 @@
 // DeepSeekClient: the whole API in one class. Start here.
 #pragma once
-#include <functional>
 #include <future>
 #include <memory>
 #include <string_view>
 
+#include <deepseek/core/function.hpp>
 #include <deepseek/model/balance.hpp>
 #include <deepseek/model/chat.hpp>
 #include <deepseek/model/completion.hpp>
@@ -27,8 +27,8 @@ struct ClientAccess;
 /// chat_async() has returned. They may start and cancel calls and must not block. An exception that
 /// leaves them cancels the call. Moved in, and destroyed after on_end has returned.
 struct ChatHandler {
-  std::function<void(const ChatChunk&)> on_chunk = {};       ///< may be empty
-  std::function<void(Result<ChatReply>)> on_end = {};        ///< may be empty
+  Function<void(const ChatChunk&)> on_chunk = {};       ///< may be empty
+  Function<void(Result<ChatReply>)> on_end = {};        ///< may be empty
 };
 
 /// A started call. Copies share it; dropping it does not cancel. Safe from all threads.
@@ -73,7 +73,7 @@ class DeepSeekClient {
   /// One whole reply, later. The future does not block when dropped.
   std::future<Result<ChatReply>> chat_future(const ChatRequest& request, const CallOptions& options = {}) const;
   /// One whole reply to a handler, not streamed: what the future and the coroutine stand on.
-  CallHandle chat_whole_async(const ChatRequest& request, std::function<void(Result<ChatReply>)> on_end,
+  CallHandle chat_whole_async(const ChatRequest& request, Function<void(Result<ChatReply>)> on_end,
                               const CallOptions& options = {}) const;
 
   /// A reply as a struct: JSON mode with the schema of T in the prompt, checked against it. T needs a
@@ -90,9 +90,9 @@ class DeepSeekClient {
   std::future<Result<ChatReply>> complete_future(const CompletionRequest& request, const CallOptions& options = {}) const;
 
   Result<ModelList> models(const CallOptions& options = {}) const;
-  CallHandle models_async(std::function<void(Result<ModelList>)> on_end, const CallOptions& options = {}) const;
+  CallHandle models_async(Function<void(Result<ModelList>)> on_end, const CallOptions& options = {}) const;
   Result<Balance> balance(const CallOptions& options = {}) const;
-  CallHandle balance_async(std::function<void(Result<Balance>)> on_end, const CallOptions& options = {}) const;
+  CallHandle balance_async(Function<void(Result<Balance>)> on_end, const CallOptions& options = {}) const;
 
  private:
   friend struct detail::ClientAccess;

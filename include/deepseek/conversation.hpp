@@ -1,11 +1,11 @@
 // Conversation: a history that is kept as the service wants it back, and the loop that runs tools.
 #pragma once
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <deepseek/client.hpp>
+#include <deepseek/core/function.hpp>
 #include <deepseek/tools.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
@@ -47,9 +47,9 @@ class Conversation {
 
   /// The same, streamed: on_chunk sees the chunks of every round, on this thread. An exception it throws
   /// cancels the call and passes through.
-  Result<ChatReply> ask_stream(std::string_view text, const std::function<void(const ChatChunk&)>& on_chunk,
+  Result<ChatReply> ask_stream(std::string_view text, const Function<void(const ChatChunk&)>& on_chunk,
                                const Tools& tools = {}, const CallOptions& options = {});
-  Result<ChatReply> ask_stream(Message message, const std::function<void(const ChatChunk&)>& on_chunk,
+  Result<ChatReply> ask_stream(Message message, const Function<void(const ChatChunk&)>& on_chunk,
                                const Tools& tools = {}, const CallOptions& options = {});
 
   /// All messages so far, the system message included.
@@ -66,7 +66,7 @@ class Conversation {
   Result<void> load(const RawJson& saved);
 
  private:
-  using ChunkFunction = std::function<void(const ChatChunk&)>;
+  using ChunkFunction = Function<void(const ChatChunk&)>;
   Result<ChatReply> run(Message message, const ChunkFunction* on_chunk, const Tools& tools, const CallOptions& options);
   Result<ChatReply> send(const ChatRequest& request, const ChunkFunction* on_chunk, const CallOptions& options) const;
   ChatRequest make_request(const Tools& tools) const;

@@ -12,6 +12,7 @@
 #include <stop_token>
 
 #include <deepseek/client.hpp>
+#include <deepseek/core/function.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
 namespace coro {
@@ -20,7 +21,7 @@ namespace coro {
 template <class T>
 class [[nodiscard]] Awaiter {
  public:
-  using Start = std::function<CallHandle(std::function<void(Result<T>)>)>;
+  using Start = Function<CallHandle(Function<void(Result<T>)>)>;
   explicit Awaiter(Start start) : start_(std::move(start)) {}
   Awaiter(Awaiter&&) = default;
 
@@ -44,7 +45,7 @@ class [[nodiscard]] Awaiter {
 /// Awaits DeepSeekClient::chat. The request is copied.
 inline Awaiter<ChatReply> chat(DeepSeekClient client, ChatRequest request, CallOptions options = {}) {
   return Awaiter<ChatReply>([client = std::move(client), request = std::move(request),
-                             options = std::move(options)](std::function<void(Result<ChatReply>)> done) {
+                             options = std::move(options)](Function<void(Result<ChatReply>)> done) {
     return client.chat_whole_async(request, std::move(done), options);
   });
 }
@@ -57,14 +58,14 @@ inline Awaiter<ChatReply> chat(DeepSeekClient client, std::string_view prompt, C
 
 /// Awaits DeepSeekClient::models.
 inline Awaiter<ModelList> models(DeepSeekClient client, CallOptions options = {}) {
-  return Awaiter<ModelList>([client = std::move(client), options = std::move(options)](std::function<void(Result<ModelList>)> done) {
+  return Awaiter<ModelList>([client = std::move(client), options = std::move(options)](Function<void(Result<ModelList>)> done) {
     return client.models_async(std::move(done), options);
   });
 }
 
 /// Awaits DeepSeekClient::balance.
 inline Awaiter<Balance> balance(DeepSeekClient client, CallOptions options = {}) {
-  return Awaiter<Balance>([client = std::move(client), options = std::move(options)](std::function<void(Result<Balance>)> done) {
+  return Awaiter<Balance>([client = std::move(client), options = std::move(options)](Function<void(Result<Balance>)> done) {
     return client.balance_async(std::move(done), options);
   });
 }

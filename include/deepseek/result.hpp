@@ -1,8 +1,8 @@
 // Result<T>: a value or an Error, spelled like std::expected.
 #pragma once
+#include <optional>
 #include <type_traits>
 #include <utility>
-#include <variant>
 
 #include <deepseek/error.hpp>
 
@@ -15,32 +15,32 @@ class [[nodiscard]] Result {
   using value_type = T;
   using error_type = Error;
 
-  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}
+  Result(Error error) : error_(std::move(error)) {}
   /// From anything that makes a T. Result<bool> takes no pointers: "text" would silently be true.
   template <class U = T, class = std::enable_if_t<std::is_constructible_v<T, U&&> && std::is_convertible_v<U&&, T> &&
                                                   !std::is_same_v<std::decay_t<U>, Result> && !std::is_same_v<std::decay_t<U>, Error> &&
                                                   !(std::is_same_v<T, bool> && std::is_pointer_v<std::decay_t<U>>)>>
-  Result(U&& value) : state_(std::in_place_index<0>, std::forward<U>(value)) {}
+  Result(U&& value) : value_(std::in_place, std::forward<U>(value)) {}
 
-  bool has_value() const noexcept { return state_.index() == 0; }
+  bool has_value() const noexcept { return value_.has_value(); }
   explicit operator bool() const noexcept { return has_value(); }
 
   /// The value; throws Exception if there is none.
-  T& value() & { return require(), *std::get_if<0>(&state_); }
-  const T& value() const& { return require(), *std::get_if<0>(&state_); }
-  T value() && { return require(), std::move(*std::get_if<0>(&state_)); }  // by value: a reference would dangle
+  T& value() & { return require(), *value_; }
+  const T& value() const& { return require(), *value_; }
+  T value() && { return require(), std::move(*value_); }  // by value: a reference would dangle
 
   /// Precondition for * and ->: has_value().
-  T& operator*() & noexcept { return *std::get_if<0>(&state_); }
-  const T& operator*() const& noexcept { return *std::get_if<0>(&state_); }
-  T operator*() && { return std::move(*std::get_if<0>(&state_)); }
-  T* operator->() & noexcept { return std::get_if<0>(&state_); }
-  const T* operator->() const& noexcept { return std::get_if<0>(&state_); }
+  T& operator*() & noexcept { return *value_; }
+  const T& operator*() const& noexcept { return *value_; }
+  T operator*() && { return std::move(*value_); }
+  T* operator->() & noexcept { return &*value_; }
+  const T* operator->() const& noexcept { return &*value_; }
   T* operator->() && = delete;  // `for (auto& c : client.chat("hi")->tool_calls())` would dangle silently
 
   /// Precondition: !has_value().
-  const Error& error() const& noexcept { return *std::get_if<1>(&state_); }
-  Error error() && { return std::move(*std::get_if<1>(&state_)); }
+  const Error& error() const& noexcept { return *error_; }
+  Error error() && { return std::move(*error_); }
 
   template <class U>
   T value_or(U&& other) const& { return has_value() ? **this : static_cast<T>(std::forward<U>(other)); }
@@ -60,7 +60,8 @@ class [[nodiscard]] Result {
 
  private:
   void require() const { if (!has_value()) detail::throw_exception(error()); }
-  std::variant<T, Error> state_;
+  std::optional<T> value_;      // exactly one of the two is set: <variant> would cost every user 0.05 s a file
+  std::optional<Error> error_;
 };
 
 /// Success without a value.

@@ -1,6 +1,5 @@
 // Tools: functions of the program that a model may call.
 #pragma once
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -8,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include <deepseek/core/function.hpp>
 #include <deepseek/model/tools.hpp>
 #include <deepseek/result.hpp>
 #include <deepseek/schema.hpp>
@@ -20,7 +20,7 @@ class ToolSet;
 struct ToolAccess;
 
 /// Runs a tool. `started` tells arguments that did not fit (false) from a tool that failed (true).
-using ToolFunction = std::function<Result<std::string>(const RawJson& arguments, bool& started)>;
+using ToolFunction = Function<Result<std::string>(const RawJson& arguments, bool& started)>;
 
 template <class R, class... A>
 struct ToolShape {

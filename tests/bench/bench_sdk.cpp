@@ -216,12 +216,12 @@ class Reader {
   Reader(const Options& options, Meter& meter) : parse_(options.mode == "parse"), meter_(meter) {}
 
   void on_chunk(const deepseek::ChatChunk& chunk) {
-    if (!parse_) return count(chunk.raw().size());
-    const std::string_view text = chunk.content();
+    const std::string_view text = parse_ ? chunk.content() : chunk.raw();
     if (text.empty()) return;
-    count(text.size());
+    if (meter_.first_ns == 0) meter_.first_ns = now_ns();
+    chunk_bytes_ += text.size();
+    if (!parse_) return;
     ++meter_.events;
-    text_bytes_ += text.size();
     if (const auto sent = stamp_of(text)) meter_.latency.add(*sent, now_ns());
   }
 
@@ -229,20 +229,16 @@ class Reader {
   void on_reply(const deepseek::Result<deepseek::ChatReply>& reply, bool streamed) {
     if (!reply) fail(to_string(reply.error()));
     if (reply->finish_reason() != "stop" || !reply->usage || reply->content().empty()) fail("a reply is not whole");
-    if (!streamed) return count(reply->content().size());
-    if (parse_ && reply->content().size() != text_bytes_) fail("a reply's text is not the text of its chunks");
-    text_bytes_ = 0;
+    if (meter_.first_ns == 0) meter_.first_ns = now_ns();
+    if (streamed && parse_ && reply->content().size() != chunk_bytes_)
+      fail("a reply's text is not the text of its chunks");
+    meter_.bytes += streamed ? std::exchange(chunk_bytes_, 0) : reply->content().size();
   }
 
  private:
-  void count(std::size_t bytes) {
-    if (meter_.first_ns == 0) meter_.first_ns = now_ns();
-    meter_.bytes += bytes;
-  }
-
   bool parse_;
   Meter& meter_;
-  std::size_t text_bytes_ = 0;
+  std::size_t chunk_bytes_ = 0;  // of the reply under way
 };
 
 // --- the faces ---------------------------------------------------------------------------------------

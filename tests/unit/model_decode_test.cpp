@@ -323,7 +323,7 @@ TEST_CASE("random changes never crash, with and without a template alike") {
   for (int round = 0; round < 20000; ++round) {
     const bool simple = round % 2 == 0;
     std::string text = simple ? plain : seed;
-    for (unsigned edits = 1 + random() % 3; edits != 0; --edits) {
+    for (auto edits = 1 + random() % 3; edits != 0; --edits) {
       const std::size_t at = random() % text.size();
       if (random() % 3 == 0)
         text.erase(at, 1);

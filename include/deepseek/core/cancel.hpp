@@ -1,10 +1,10 @@
 // Cancellation from any thread.
 #pragma once
 #include <cstdint>
-#include <functional>
 #include <memory>
 
 #include <deepseek/config.hpp>
+#include <deepseek/core/function.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
 
@@ -35,7 +35,7 @@ class CancelToken {
   bool can_be_cancelled() const noexcept { return state_ != nullptr; }
   bool cancelled() const noexcept;
   /// Runs `callback` once, on the thread that cancels (or at once, here, if that has happened already).
-  [[nodiscard]] CancelRegistration on_cancel(std::function<void()> callback) const;
+  [[nodiscard]] CancelRegistration on_cancel(Function<void()> callback) const;
 
  private:
   friend class CancelSource;

@@ -1,9 +1,9 @@
 // Credential: how a request proves who sends it.
 #pragma once
-#include <functional>
 #include <memory>
 #include <string>
 
+#include <deepseek/core/function.hpp>
 #include <deepseek/core/secret.hpp>
 #include <deepseek/result.hpp>
 
@@ -15,7 +15,7 @@ class CredentialSource {
   virtual ~CredentialSource() = default;
   /// Calls `done` once, at once or later on the same loop, with the whole header value
   /// ("Bearer ..."), or an empty secret for none.
-  virtual void authorization(std::function<void(Result<Secret>)> done) = 0;
+  virtual void authorization(Function<void(Result<Secret>)> done) = 0;
   /// False if it never produces anything: lets the client refuse early where a key is needed.
   virtual bool present() const = 0;
 };

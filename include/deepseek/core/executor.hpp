@@ -1,13 +1,13 @@
 // Where user code runs.
 #pragma once
-#include <functional>
 
 #include <deepseek/config.hpp>
+#include <deepseek/core/function.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
 
 /// One piece of work. Runs once.
-using Task = std::function<void()>;
+using Task = Function<void()>;
 
 /// A place to run tasks in order. The library posts callbacks of one call in order and never two at a
 /// time. post() is called on the I/O thread, must not block, and must be safe from any thread.

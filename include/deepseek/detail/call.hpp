@@ -1,7 +1,6 @@
 // What stands behind every face: one live call, and the client's core. Private.
 #pragma once
 #include <atomic>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>

@@ -2,11 +2,11 @@
 #pragma once
 #include <chrono>
 #include <cstddef>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include <deepseek/core/function.hpp>
 #include <deepseek/http/engine.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
@@ -59,7 +59,7 @@ class FakeHttpEngine final : public HttpEngine {
   /// Adds a reply to the script. Requests take them in turn; one that finds none gets connect_failed.
   void reply(FakeReply reply);
   /// Answers each request by calling `answer` on the loop, in place of the script.
-  void answer_with(std::function<FakeReply(const FakeRequest&)> answer);
+  void answer_with(Function<FakeReply(const FakeRequest&)> answer);
 
   /// A copy of what was asked so far.
   std::vector<FakeRequest> requests() const;

@@ -1,8 +1,8 @@
 // The template bodies of DeepSeekClient::chat_as.
 #pragma once
-#include <functional>
 
 #include <deepseek/client.hpp>
+#include <deepseek/core/function.hpp>
 #include <deepseek/schema.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
@@ -10,7 +10,7 @@ namespace detail {
 
 /// Asks in JSON mode for an object that `accept` takes; one correction turn if it does not.
 Result<void> chat_structured(const DeepSeekClient& client, ChatRequest request, const CallOptions& options,
-                             const RawJson& schema, const std::function<Result<void>(std::string_view)>& accept);
+                             const RawJson& schema, const Function<Result<void>(std::string_view)>& accept);
 
 }  // namespace detail
 

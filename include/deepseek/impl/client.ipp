@@ -148,7 +148,7 @@ DEEPSEEK_DECL Result<ChatReply> run_waiting(const std::shared_ptr<ClientCore>& c
 
 /// A handler that keeps a promise; the future does not block when dropped.
 template <class T>
-std::function<void(Result<T>)> keep_promise(std::future<Result<T>>& future) {
+Function<void(Result<T>)> keep_promise(std::future<Result<T>>& future) {
   auto promise = std::make_shared<std::promise<Result<T>>>();
   future = promise->get_future();
   return [promise](Result<T> result) { promise->set_value(std::move(result)); };
@@ -161,7 +161,7 @@ template <class T>
 class BodyCall final : public LiveCall {
  public:
   using Decode = Result<T> (*)(std::string_view);
-  using OnEnd = std::function<void(Result<T>)>;
+  using OnEnd = Function<void(Result<T>)>;
 
   BodyCall(std::shared_ptr<ClientCore> core, CallPtr call, std::shared_ptr<BodyDecoder> decoder, Decode decode, OnEnd on_end)
       : LiveCall(std::move(core), std::move(call), true), decoder_(std::move(decoder)), decode_(decode), on_end_(std::move(on_end)) {}
@@ -183,7 +183,7 @@ class BodyCall final : public LiveCall {
 
 template <class T>
 CallHandle start_body(const std::shared_ptr<ClientCore>& core, const Operation& operation, Result<T> (*decode)(std::string_view),
-                      std::function<void(Result<T>)> on_end, const CallOptions& options) {
+                      Function<void(Result<T>)> on_end, const CallOptions& options) {
   if (core->forked()) {
     if (on_end) on_end(forked_error());
     return CallHandle();
@@ -304,7 +304,7 @@ DEEPSEEK_DECL CallHandle DeepSeekClient::chat_async(const ChatRequest& request, 
   return detail::start_handler(core, detail::prepare(*core, request, true, options), std::move(handler), options);
 }
 
-DEEPSEEK_DECL CallHandle DeepSeekClient::chat_whole_async(const ChatRequest& request, std::function<void(Result<ChatReply>)> on_end,
+DEEPSEEK_DECL CallHandle DeepSeekClient::chat_whole_async(const ChatRequest& request, Function<void(Result<ChatReply>)> on_end,
                                                           const CallOptions& options) const {
   const auto& core = life_->core();
   return detail::start_handler(core, detail::prepare(*core, request, false, options), ChatHandler{{}, std::move(on_end)}, options);
@@ -344,7 +344,7 @@ DEEPSEEK_DECL Result<ModelList> DeepSeekClient::models(const CallOptions& option
   return detail::run_body<ModelList>(life_->core(), detail::models_operation(), &detail::decode_models, options);
 }
 
-DEEPSEEK_DECL CallHandle DeepSeekClient::models_async(std::function<void(Result<ModelList>)> on_end, const CallOptions& options) const {
+DEEPSEEK_DECL CallHandle DeepSeekClient::models_async(Function<void(Result<ModelList>)> on_end, const CallOptions& options) const {
   return detail::start_body<ModelList>(life_->core(), detail::models_operation(), &detail::decode_models, std::move(on_end), options);
 }
 
@@ -352,7 +352,7 @@ DEEPSEEK_DECL Result<Balance> DeepSeekClient::balance(const CallOptions& options
   return detail::run_body<Balance>(life_->core(), detail::balance_operation(), &detail::decode_balance, options);
 }
 
-DEEPSEEK_DECL CallHandle DeepSeekClient::balance_async(std::function<void(Result<Balance>)> on_end, const CallOptions& options) const {
+DEEPSEEK_DECL CallHandle DeepSeekClient::balance_async(Function<void(Result<Balance>)> on_end, const CallOptions& options) const {
   return detail::start_body<Balance>(life_->core(), detail::balance_operation(), &detail::decode_balance, std::move(on_end), options);
 }
 

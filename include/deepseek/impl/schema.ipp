@@ -348,7 +348,7 @@ DEEPSEEK_DECL void instruct_json(ChatRequest& request, const RawJson& schema) {
 
 DEEPSEEK_DECL Result<void> chat_structured(const DeepSeekClient& client, ChatRequest request,
                                            const CallOptions& options, const RawJson& schema,
-                                           const std::function<Result<void>(std::string_view)>& accept) {
+                                           const Function<Result<void>(std::string_view)>& accept) {
   if (!request.tools.empty()) {
     return Error(ErrorCode::invalid_argument, "chat_as does not run tools", "use a Conversation for the tools first");
   }

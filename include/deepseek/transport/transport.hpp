@@ -2,7 +2,6 @@
 #pragma once
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +9,7 @@
 #include <vector>
 
 #include <deepseek/core/cancel.hpp>
+#include <deepseek/core/function.hpp>
 #include <deepseek/core/loop.hpp>
 #include <deepseek/core/secret.hpp>
 #include <deepseek/http/engine.hpp>
@@ -134,7 +134,7 @@ struct Call {
 
   /// Set by whoever holds the call now; runs on the loop when the call is cancelled. The holder must
   /// then end the call with `cancelled` exactly once.
-  std::function<void(Error)> on_abort = {};
+  Function<void(Error)> on_abort = {};
   /// The transport's own, while it holds the call: finds its state in pause() without a search.
   void* transport_state = nullptr;
 };

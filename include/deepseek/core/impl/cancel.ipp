@@ -17,7 +17,7 @@ class CancelState {
  public:
   bool cancelled() const noexcept { return cancelled_.load(std::memory_order_acquire); }
 
-  std::uint64_t add(std::function<void()>& callback) {
+  std::uint64_t add(Function<void()>& callback) {
     std::lock_guard<std::mutex> lock(mutex_);
     if (cancelled()) return 0;
     entries_.emplace_back(++last_id_, std::move(callback));
@@ -57,7 +57,7 @@ class CancelState {
   std::mutex mutex_;
   std::condition_variable done_;
   std::atomic<bool> cancelled_{false};
-  std::vector<std::pair<std::uint64_t, std::function<void()>>> entries_;
+  std::vector<std::pair<std::uint64_t, Function<void()>>> entries_;
   std::uint64_t last_id_ = 0;
   std::uint64_t running_ = 0;
   std::thread::id running_thread_;
@@ -79,7 +79,7 @@ DEEPSEEK_DECL void CancelRegistration::reset() noexcept {
 
 DEEPSEEK_DECL bool CancelToken::cancelled() const noexcept { return state_ && state_->cancelled(); }
 
-DEEPSEEK_DECL CancelRegistration CancelToken::on_cancel(std::function<void()> callback) const {
+DEEPSEEK_DECL CancelRegistration CancelToken::on_cancel(Function<void()> callback) const {
   if (!state_) return {};
   if (const std::uint64_t id = state_->add(callback)) return CancelRegistration(state_, id);
   callback();

@@ -11,7 +11,7 @@ namespace detail {
 
 class NoCredential final : public CredentialSource {
  public:
-  void authorization(std::function<void(Result<Secret>)> done) override { done(Secret()); }
+  void authorization(Function<void(Result<Secret>)> done) override { done(Secret()); }
   bool present() const override { return false; }
 };
 
@@ -22,7 +22,7 @@ class ApiKey final : public CredentialSource {
     header += key.reveal();
     header_ = Secret(std::move(header));
   }
-  void authorization(std::function<void(Result<Secret>)> done) override { done(header_); }
+  void authorization(Function<void(Result<Secret>)> done) override { done(header_); }
   bool present() const override { return true; }
 
  private:
@@ -33,7 +33,7 @@ class ApiKey final : public CredentialSource {
 class BrokenCredential final : public CredentialSource {
  public:
   explicit BrokenCredential(Error reason) : reason_(std::move(reason)) {}
-  void authorization(std::function<void(Result<Secret>)> done) override { done(reason_); }
+  void authorization(Function<void(Result<Secret>)> done) override { done(reason_); }
   bool present() const override { return true; }
 
  private:

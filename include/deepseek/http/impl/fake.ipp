@@ -178,7 +178,7 @@ struct FakeHttpEngine::State {
   mutable std::mutex mutex;
   Loop* loop = nullptr;
   std::deque<FakeReply> script;
-  std::function<FakeReply(const FakeRequest&)> answer;
+  Function<FakeReply(const FakeRequest&)> answer;
   std::vector<FakeRequest> requests;
   std::vector<std::shared_ptr<detail::FakeTransfer>> transfers;
 
@@ -187,7 +187,7 @@ struct FakeHttpEngine::State {
     return index < transfers.size() ? transfers[index] : nullptr;
   }
   FakeReply next_reply(const FakeRequest& request) {
-    std::function<FakeReply(const FakeRequest&)> chosen;
+    Function<FakeReply(const FakeRequest&)> chosen;
     {
       const std::lock_guard<std::mutex> lock(mutex);
       if (!answer && !script.empty()) {
@@ -217,7 +217,7 @@ DEEPSEEK_DECL void FakeHttpEngine::reply(FakeReply reply) {
   state_->script.push_back(std::move(reply));
 }
 
-DEEPSEEK_DECL void FakeHttpEngine::answer_with(std::function<FakeReply(const FakeRequest&)> answer) {
+DEEPSEEK_DECL void FakeHttpEngine::answer_with(Function<FakeReply(const FakeRequest&)> answer) {
   const std::lock_guard<std::mutex> lock(state_->mutex);
   state_->answer = std::move(answer);
 }
