@@ -42,7 +42,7 @@ install(FILES
 if(BUILD_SHARED_LIBS)
   set(pc_requires "")
 else()
-  set(pc_requires "libcurl, libcrypto, fmt, simdjson")
+  set(pc_requires "libcurl, libcrypto, simdjson")
 endif()
 file(RELATIVE_PATH pc_prefix "${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig" "${CMAKE_INSTALL_PREFIX}")
 string(REGEX REPLACE "/$" "" pc_prefix "${pc_prefix}")
@@ -66,6 +66,6 @@ if(PROJECT_IS_TOP_LEVEL)
   set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
   # What a program that links the static library, or uses header-only mode, must have.
   set(CPACK_DEBIAN_PACKAGE_DEPENDS
-      "libcurl4-openssl-dev, libssl-dev, libfmt-dev, libsimdjson-dev, nlohmann-json3-dev")
+      "libcurl4-openssl-dev, libssl-dev, libsimdjson-dev, nlohmann-json3-dev")
   include(CPack)
 endif()

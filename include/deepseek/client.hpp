@@ -87,11 +87,15 @@ class DeepSeekClient {
   Result<ChatReply> complete(const CompletionRequest& request, const CallOptions& options = {}) const;
   Stream complete_stream(const CompletionRequest& request, const CallOptions& options = {}) const;
   CallHandle complete_async(const CompletionRequest& request, ChatHandler handler, const CallOptions& options = {}) const;
+  CallHandle complete_whole_async(const CompletionRequest& request, Function<void(Result<ChatReply>)> on_end,
+                                  const CallOptions& options = {}) const;
   std::future<Result<ChatReply>> complete_future(const CompletionRequest& request, const CallOptions& options = {}) const;
 
   Result<ModelList> models(const CallOptions& options = {}) const;
+  std::future<Result<ModelList>> models_future(const CallOptions& options = {}) const;
   CallHandle models_async(Function<void(Result<ModelList>)> on_end, const CallOptions& options = {}) const;
   Result<Balance> balance(const CallOptions& options = {}) const;
+  std::future<Result<Balance>> balance_future(const CallOptions& options = {}) const;
   CallHandle balance_async(Function<void(Result<Balance>)> on_end, const CallOptions& options = {}) const;
 
  private:

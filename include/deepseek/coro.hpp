@@ -56,6 +56,14 @@ inline Awaiter<ChatReply> chat(DeepSeekClient client, std::string_view prompt, C
   return chat(std::move(client), std::move(request), std::move(options));
 }
 
+/// Awaits DeepSeekClient::complete (FIM). The request is copied.
+inline Awaiter<ChatReply> complete(DeepSeekClient client, CompletionRequest request, CallOptions options = {}) {
+  return Awaiter<ChatReply>([client = std::move(client), request = std::move(request),
+                             options = std::move(options)](Function<void(Result<ChatReply>)> done) {
+    return client.complete_whole_async(request, std::move(done), options);
+  });
+}
+
 /// Awaits DeepSeekClient::models.
 inline Awaiter<ModelList> models(DeepSeekClient client, CallOptions options = {}) {
   return Awaiter<ModelList>([client = std::move(client), options = std::move(options)](Function<void(Result<ModelList>)> done) {

@@ -29,7 +29,7 @@ struct ClientOptions {
   std::vector<Endpoint> endpoints = {};
   std::string model = "deepseek-flash";   ///< for requests that name none
   Timeouts timeouts = {};
-  Limits limits = {};
+  SizeLimits size_limits = {};             ///< of what a server may send
   TlsOptions tls = {};
   ProxyOptions proxy = {};
   HttpVersion http_version = HttpVersion::automatic;

@@ -74,7 +74,10 @@ def certificates(folder):
         if re.fullmatch(r"[0-9a-f]{8}\.\d+", name):
             os.symlink(os.path.realpath(os.path.join("/etc/ssl/certs", name)), os.path.join(hashed, name))
     name = subprocess.run(["openssl", "x509", "-hash", "-noout", "-in", cert], capture_output=True, text=True).stdout.strip()
-    shutil.copy(cert, os.path.join(hashed, name + ".9"))
+    number = 0  # the lookup stops at the first number that is not there
+    while os.path.lexists(os.path.join(hashed, f"{name}.{number}")):
+        number += 1
+    shutil.copy(cert, os.path.join(hashed, f"{name}.{number}"))
     return cert, key, bundle, hashed
 
 

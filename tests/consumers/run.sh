@@ -64,7 +64,7 @@ pkg_config() { # pkg_config PREFIX: no CMake at all
   g++ "$work/pc-main.o" "$work/pc-talk.o" $libs -Wl,-rpath,"$(pkg-config --variable=libdir deepseek)" -o "$work/pkg-config-$1"
   "$work/pkg-config-$1" "$url"
 }
-third_party() { pkg-config --libs libcurl libcrypto fmt simdjson; }
+third_party() { pkg-config --libs libcurl libcrypto simdjson; }
 one_tu() { # copied in: nothing but the headers
   local embedded=(-DDEEPSEEK_EMBEDDED -I"$work/static/include")
   compile "${embedded[@]}" "$here/one_tu/bodies.cpp" -o "$work/bodies.o"

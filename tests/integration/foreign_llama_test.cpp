@@ -48,6 +48,9 @@ Result<ChatReply> talk(const DeepSeekClient& client, const ChatRequest& request,
   return streamed ? client.stream(request).result() : client.chat(request);
 }
 
+/// For the log of a test that wanted success.
+std::string why(const Result<ChatReply>& reply) { return reply.has_value() ? "" : to_string(reply.error()); }
+
 CallOptions with(Timeouts timeouts) {
   CallOptions options;
   options.timeouts = timeouts;
@@ -77,6 +80,7 @@ TEST_CASE("llama.cpp: text, streamed and whole, and usage in a chunk without cho
     CHECK(nlohmann::json::parse(chunk.raw()).at("choices").empty());
   }
   const auto streamed = stream.result();
+  INFO(why(streamed));
   REQUIRE(streamed.has_value());
   CHECK(with_usage == 1);
   CHECK(chunks > 4);
@@ -84,6 +88,7 @@ TEST_CASE("llama.cpp: text, streamed and whole, and usage in a chunk without cho
   CHECK_FALSE(text.empty());
 
   const auto whole = client.chat(request);
+  INFO(why(whole));
   REQUIRE(whole.has_value());
   for (const auto* reply : {&*streamed, &*whole}) {
     CHECK(reply->content() == text);  // temperature 0
@@ -103,6 +108,7 @@ TEST_CASE("llama.cpp: text, streamed and whole, and usage in a chunk without cho
 
   request.include_usage.reset();
   const auto without = client.stream(request).result();
+  INFO(why(without));
   REQUIRE(without.has_value());
   CHECK_FALSE(without->usage.has_value());
 }
@@ -114,9 +120,11 @@ TEST_CASE("llama.cpp: a tool call, and its result sent back", "[integration][for
   auto stream = client.stream(request);
   for (const auto& chunk : stream) pieces += chunk.tool_calls().size();
   const auto streamed = stream.result();
+  INFO(why(streamed));
   REQUIRE(streamed.has_value());
   CHECK(pieces > 2);
   const auto whole = client.chat(request);
+  INFO(why(whole));
   REQUIRE(whole.has_value());
   for (const auto* reply : {&*streamed, &*whole}) {
     CHECK(reply->finish_reason() == "tool_calls");
@@ -129,6 +137,7 @@ TEST_CASE("llama.cpp: a tool call, and its result sent back", "[integration][for
   request.messages.push_back(Message::tool(whole->tool_calls()[0].id, R"({"celsius":21})"));
   request.max_tokens = 3;
   const auto answer = client.chat(request);
+  INFO(why(answer));
   REQUIRE(answer.has_value());
   CHECK_FALSE(answer->content().empty());
 }
@@ -170,6 +179,7 @@ TEST_CASE("llama.cpp: reasoning is asked for in its own words", "[integration][f
   request.extra = RawJson(R"({"chat_template_kwargs":{"enable_thinking":true},"thinking_budget_tokens":4})");
   const bool streamed = GENERATE(true, false);
   const auto reply = talk(client, request, streamed);
+  INFO(why(reply));
   REQUIRE(reply.has_value());
   CHECK_FALSE(reply->reasoning_content().empty());
   CHECK_FALSE(reply->content().empty());
@@ -185,6 +195,7 @@ TEST_CASE("llama.cpp: log probabilities of a stream are joined", "[integration][
   request.top_logprobs = 2;
   const bool streamed = GENERATE(true, false);
   const auto reply = talk(client, request, streamed);
+  INFO(why(reply));
   REQUIRE(reply.has_value());
   const auto items = nlohmann::json::parse(reply->choices.at(0).logprobs.text()).at("content");
   REQUIRE(items.size() == 3);
@@ -203,6 +214,7 @@ TEST_CASE("llama.cpp: two choices", "[integration][foreign]") {
   request.extra = RawJson(R"({"n":2})");
   const bool streamed = GENERATE(true, false);
   const auto reply = talk(client, request, streamed);
+  INFO(why(reply));
   REQUIRE(reply.has_value());
   REQUIRE(reply->choices.size() == 2);
   for (int i = 0; i < 2; ++i) {
@@ -292,16 +304,14 @@ TEST_CASE("llama.cpp: a request that waits for a slot gets not even a head", "[i
   patient.first_byte = 60s;
   patient.idle = 100ms;  // liveness is asked of a reply that has begun
   Collector waiting;
-  client.chat_async(brief(2), waiting.handler(), with(patient));
-  // Both holders still generate, and the waiting one has nothing.
-  const auto seen = first.chunks();
-  REQUIRE(first.await_chunks(seen + 5));
-  CHECK(waiting.chunks() == 0);
+  client.chat_whole_async(brief(2), waiting.handler().on_end, with(patient));
+  REQUIRE(first.await_chunks(first.chunks() + 30));
+  CHECK(waiting.results().empty());
   const auto cancelled = std::chrono::steady_clock::now();
   holds_one.cancel();
   REQUIRE(waiting.await_ends(1));
   REQUIRE(waiting.results().front().has_value());
-  CHECK(std::chrono::steady_clock::now() - cancelled < 5s);  // 0.4 s on a quiet machine
+  CHECK(std::chrono::steady_clock::now() - cancelled < 10s);  // the other holder needs a minute
   CHECK(second.results().empty());
   holds_two.cancel();
   REQUIRE(first.await_ends(1));
@@ -345,8 +355,9 @@ TEST_CASE("llama.cpp: a cancelled reply frees its slot, streamed or not", "[inte
     REQUIRE_FALSE(reply.has_value());
     CHECK(reply.error().outcome() == Outcome::cancelled);
   }
-  timeouts.first_byte = 5s;
+  timeouts.first_byte = 10s;  // they would need a minute
   const auto reply = client.chat(brief(1), with(timeouts));
+  INFO(why(reply));
   REQUIRE(reply.has_value());
 }
 
@@ -356,6 +367,7 @@ TEST_CASE("llama.cpp: bare keep-alives are liveness and no progress", "[integrat
     Timeouts timeouts;
     timeouts.idle = 2s;  // a keep-alive comes every second
     const auto reply = client.stream(long_prompt("alive", 120), with(timeouts)).result();
+    INFO(why(reply));
     REQUIRE(reply.has_value());
     CHECK_FALSE(reply->content().empty());
     if (reply->info.timings.first_token < timeouts.idle) WARN("this machine is too quick to need a keep-alive");
@@ -377,9 +389,11 @@ TEST_CASE("llama.cpp: it closes after a streamed reply although it promised to k
   // Each call but the first may meet the old connection open, half closed or gone.
   for (int i = 0; i < 10; ++i) {
     const auto streamed = client.stream(request).result();
+    INFO(why(streamed));
     REQUIRE(streamed.has_value());
     CHECK(streamed->info.attempts == 1);
     const auto whole = client.chat(request);
+    INFO(why(whole));
     REQUIRE(whole.has_value());
     CHECK(whole->info.attempts == 1);
   }
@@ -392,6 +406,7 @@ TEST_CASE("llama.cpp: a connection that it closed after a hundred replies is rep
   int fresh = 0;
   for (int i = 0; i < 105; ++i) {
     const auto reply = client.chat(request);
+    INFO(why(reply));
     REQUIRE(reply.has_value());
     CHECK(reply->info.attempts == 1);
     if (!reply->info.reused_connection) ++fresh;
@@ -411,6 +426,7 @@ TEST_CASE("foreign servers: a connection that they closed in silence is replaced
   // Both keep an idle connection for five seconds.
   REQUIRE(within(15s, [&] { return server.open_connections() == 0; }));
   const auto reply = client.stream(brief(1)).result();
+  INFO(why(reply));
   REQUIRE(reply.has_value());
   CHECK_FALSE(reply->info.reused_connection);
   CHECK(reply->info.attempts == 1);

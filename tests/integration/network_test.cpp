@@ -85,7 +85,7 @@ TEST_CASE("options that contradict each other are named", "[integration]") {
   CHECK_FALSE(refused([](ClientOptions& o) { o.endpoints = {{"http://host:99999"}}; }).empty());
   CHECK_FALSE(refused([](ClientOptions& o) { o.endpoints = {{std::string("http://ho\0st", 12)}}; }).empty());
   CHECK_FALSE(refused([](ClientOptions& o) { o.endpoints = {{"http://a"}, {"http://b"}}; }).empty());
-  CHECK_FALSE(refused([](ClientOptions& o) { o.limits.body_bytes = 0; }).empty());
+  CHECK_FALSE(refused([](ClientOptions& o) { o.size_limits.body_bytes = 0; }).empty());
   CHECK_FALSE(refused([](ClientOptions& o) { o.stream_buffer_bytes = 1; }).empty());
   CHECK_FALSE(refused([](ClientOptions& o) { o.model.clear(); }).empty());
 }
@@ -115,9 +115,9 @@ TEST_CASE("a redirect is never followed", "[integration]") {
 TEST_CASE("servers that are not what they should be", "[integration]") {
   Double server;
   const auto client = client_of(server, [](ClientOptions& options) {
-    options.limits.header_bytes = 64 * KiB;
-    options.limits.event_bytes = options.limits.line_bytes = 256 * KiB;
-    options.limits.body_bytes = 256 * KiB;
+    options.size_limits.header_bytes = 64 * KiB;
+    options.size_limits.event_bytes = options.size_limits.line_bytes = 256 * KiB;
+    options.size_limits.body_bytes = 256 * KiB;
   });
   const auto stream_error = [&](test::Reply reply) {
     server.script({std::move(reply)});

@@ -95,7 +95,7 @@ sub number_in_table {
 }
 
 for (['options.hpp', 'ClientOptions'], ['options.hpp', 'CallOptions'], ['transport/transport.hpp', 'Timeouts'],
-     ['transport/transport.hpp', 'Limits'], ['http/curl.hpp', 'TlsOptions'], ['http/curl.hpp', 'ProxyOptions']) {
+     ['transport/transport.hpp', 'SizeLimits'], ['http/curl.hpp', 'TlsOptions'], ['http/curl.hpp', 'ProxyOptions']) {
   my ($header, $struct) = @$_;
   my ($section) = $text =~ /^\*\*\Q$struct\E\*\*(.*?)(?=^\*\*|^## )/ms;
   my @members = members_of($header, $struct);
@@ -107,7 +107,7 @@ for (['options.hpp', 'ClientOptions'], ['options.hpp', 'CallOptions'], ['transpo
   my @stale = grep { !$known{$_} } sort keys %cell;
   verdict(@members > 2 && !@missing && !@stale, "table of $struct", "missing: @missing; not in the header: @stale");
 
-  next unless $struct eq 'Timeouts' || $struct eq 'Limits';
+  next unless $struct eq 'Timeouts' || $struct eq 'SizeLimits';
   my $body = slurp("$include/deepseek/$header");
   my @wrong;
   for my $name (@members) {

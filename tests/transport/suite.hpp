@@ -266,25 +266,25 @@ inline void the_cut_does_not_matter(Stage& stage) {
 }
 
 inline void limits_end_a_call_and_keep_what_came(Stage& stage) {
-  const auto over_limit = [&](FakeReply reply, bool stream, void (*set)(Limits&)) {
+  const auto over_limit = [&](FakeReply reply, bool stream, void (*set)(SizeLimits&)) {
     const Play play = played(stage, std::move(reply), stream, [&](Play& to) { set(to.call->limits); });
     check_failed(play, ErrorCode::limit_exceeded, Outcome::malformed);
     return play;
   };
   const std::string big(2000, 'x');
-  CHECK(over_limit(stream_reply({token("Hel"), token(big)}), true, [](Limits& limits) {
+  CHECK(over_limit(stream_reply({token("Hel"), token(big)}), true, [](SizeLimits& limits) {
           limits.line_bytes = 500;
         }).sink->text == "Hel");
-  CHECK(over_limit(stream_reply({token("Hel"), "data: x\n" + token(big)}), true, [](Limits& limits) {
+  CHECK(over_limit(stream_reply({token("Hel"), "data: x\n" + token(big)}), true, [](SizeLimits& limits) {
           limits.event_bytes = 500;
         }).sink->text == "Hel");
-  CHECK(over_limit(stream_reply({token("Hel"), token("lo"), token(big)}), true, [](Limits& limits) {
+  CHECK(over_limit(stream_reply({token("Hel"), token("lo"), token(big)}), true, [](SizeLimits& limits) {
           limits.stream_bytes = 600;
         }).sink->text == "Hello");
-  over_limit(json_reply({whole_reply(big)}), false, [](Limits& limits) { limits.body_bytes = 500; });
-  over_limit(json_reply({whole_reply(big)}), true, [](Limits& limits) { limits.body_bytes = 500; });
+  over_limit(json_reply({whole_reply(big)}), false, [](SizeLimits& limits) { limits.body_bytes = 500; });
+  over_limit(json_reply({whole_reply(big)}), true, [](SizeLimits& limits) { limits.body_bytes = 500; });
   // A stream without a line end fills no memory either.
-  over_limit(stream_reply({big, big, big}), true, [](Limits& limits) { limits.line_bytes = 4000; });
+  over_limit(stream_reply({big, big, big}), true, [](SizeLimits& limits) { limits.line_bytes = 4000; });
 }
 
 inline void a_long_error_body_is_cut_not_refused(Stage& stage) {

@@ -87,6 +87,8 @@ class LiveCall : public CallControl, public CallSink {
   /// Registers the token and puts the call on the loop. `wait_follows`: the caller drives the loop next.
   void launch(const CancelToken& token, bool wait_follows);
 
+  std::shared_ptr<ClientCore> shared_core() const noexcept { return core_; }
+
   // CallSink
   void on_frame(const Frame& frame) override;
   void on_end(std::optional<Error> error) override;
@@ -99,6 +101,15 @@ class LiveCall : public CallControl, public CallSink {
   virtual void describe(ErrorDetails& details) { (void)details; }
   void abort(Error reason) override;
   void pause(bool paused);
+  /// Puts the result down for a thread that waits, releases the call and lets the thread go on.
+  template <class T>
+  void hand_to_waiter(Waiter& waiter, std::optional<Result<T>>& place, Result<T> result) {
+    const auto keep = shared_from_this();
+    const auto core = core_;
+    place = std::move(result);
+    release();
+    core->reactor().signal(waiter);
+  }
   /// Runs the user's completion where user code runs, then releases the call. What it throws is lost:
   /// the call is over.
   void finish_with(Task completion);
@@ -106,7 +117,6 @@ class LiveCall : public CallControl, public CallSink {
   void release();
   const Call& call() const noexcept { return *call_; }
   ClientCore& core() noexcept { return *core_; }
-  std::shared_ptr<ClientCore> shared_core() const noexcept { return core_; }
   CallInfo info() const;
 
  private:

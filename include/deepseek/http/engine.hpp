@@ -33,7 +33,7 @@ class HttpBody {
 /// A body that lies in memory.
 std::shared_ptr<HttpBody> make_body(std::string text);
 
-/// Limits on what a server may send. All sizes in bytes.
+/// SizeLimits on what a server may send. All sizes in bytes.
 struct HttpLimits {
   std::uint64_t header_bytes = 256 * 1024;  ///< the whole response head
 };

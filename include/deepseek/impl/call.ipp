@@ -271,7 +271,7 @@ DEEPSEEK_DECL Result<CallPtr> make_call(ClientCore& core, const Operation& opera
   auto call = std::make_shared<Call>();
   call->operation = operation;
   call->timeouts = timeouts;
-  call->limits = core.options().limits;
+  call->limits = core.options().size_limits;
   call->headers.reserve(core.options().headers.size() + options.headers.size());
   call->headers = core.options().headers;
   for (const HttpHeader& header : options.headers) {

@@ -14,26 +14,25 @@ namespace detail {
 
 // --- waiting face ------------------------------------------------------------------------------------
 
+/// Drives the loop, or sleeps, until the call has put its result down.
+template <class Waiting, class T>
+Result<T> wait_for_result(Waiting& call, Waiter& waiter, std::optional<Result<T>>& result, const CancelToken& token) {
+  const auto core = call.shared_core();  // the loop outlives the wait
+  call.launch(token, true);
+  core->reactor().wait(waiter);
+  return *std::move(result);
+}
+
 /// A whole reply for a thread that waits.
 class WaitingCall final : public ReplyCall {
  public:
-  using ReplyCall::ReplyCall;
-  Result<ChatReply> run(const CancelToken& token) {
-    const auto core_kept = shared_core();  // the loop outlives the wait
-    launch(token, true);
-    core_kept->reactor().wait(waiter_);
-    return *std::move(result_);
-  }
+  WaitingCall(std::shared_ptr<ClientCore> core, CallPtr call, std::shared_ptr<ReplyDecoder> decoder)
+      : ReplyCall(std::move(core), std::move(call), std::move(decoder), false) {}
+  Result<ChatReply> run(const CancelToken& token) { return wait_for_result(*this, waiter_, result_, token); }
 
  private:
   void on_chunk(const ChatChunk&) override {}
-  void on_result(Result<ChatReply> result) override {
-    const auto keep = shared_from_this();
-    const auto core_kept = shared_core();
-    result_ = std::move(result);
-    release();
-    core_kept->reactor().signal(waiter_);
-  }
+  void on_result(Result<ChatReply> result) override { hand_to_waiter(waiter_, result_, std::move(result)); }
   std::optional<Result<ChatReply>> result_;
   Waiter waiter_;
 };
@@ -140,7 +139,7 @@ DEEPSEEK_DECL Result<ChatReply> run_waiting(const std::shared_ptr<ClientCore>& c
                                             const CallOptions& options) {
   if (!prepared) return std::move(prepared).error();
   if (core->reactor().on_loop()) return wrong_thread_error();
-  auto live = std::make_shared<WaitingCall>(core, prepared->call, prepared->decoder, false);
+  auto live = std::make_shared<WaitingCall>(core, prepared->call, prepared->decoder);
   return live->run(options.cancel);
 }
 
@@ -158,27 +157,55 @@ Function<void(Result<T>)> keep_promise(std::future<Result<T>>& future) {
 
 /// A reply that is one JSON body, decoded by `decode`.
 template <class T>
-class BodyCall final : public LiveCall {
+class BodyCall : public LiveCall {
  public:
   using Decode = Result<T> (*)(std::string_view);
-  using OnEnd = Function<void(Result<T>)>;
 
-  BodyCall(std::shared_ptr<ClientCore> core, CallPtr call, std::shared_ptr<BodyDecoder> decoder, Decode decode, OnEnd on_end)
-      : LiveCall(std::move(core), std::move(call), true), decoder_(std::move(decoder)), decode_(decode), on_end_(std::move(on_end)) {}
+  BodyCall(std::shared_ptr<ClientCore> core, CallPtr call, Decode decode, bool hosted)
+      : LiveCall(std::move(core), call, hosted), decoder_(make_body_decoder()), decode_(decode) {
+    call->decoder = decoder_;
+  }
 
- private:
+ protected:
+  virtual void on_result(Result<T> result) = 0;
   void deliver_frame() override {}
   void complete(std::optional<Error> error) override {
-    Result<T> result = error ? Result<T>(*std::move(error)) : decode_(decoder_->body());
-    finish_with([this, result = std::move(result)]() mutable {
+    on_result(error ? Result<T>(*std::move(error)) : decode_(decoder_->body()));
+  }
+
+ private:
+  std::shared_ptr<BodyDecoder> decoder_;
+  Decode decode_;
+};
+
+template <class T>
+class BodyHandlerCall final : public BodyCall<T> {
+ public:
+  using OnEnd = Function<void(Result<T>)>;
+  BodyHandlerCall(std::shared_ptr<ClientCore> core, CallPtr call, typename BodyCall<T>::Decode decode, OnEnd on_end)
+      : BodyCall<T>(std::move(core), std::move(call), decode, true), on_end_(std::move(on_end)) {}
+
+ private:
+  void on_result(Result<T> result) override {
+    this->finish_with([this, result = std::move(result)]() mutable {
       const OnEnd on_end = std::exchange(on_end_, nullptr);
       if (on_end) on_end(std::move(result));
     });
   }
-
-  std::shared_ptr<BodyDecoder> decoder_;
-  Decode decode_;
   OnEnd on_end_;
+};
+
+template <class T>
+class WaitingBodyCall final : public BodyCall<T> {
+ public:
+  WaitingBodyCall(std::shared_ptr<ClientCore> core, CallPtr call, typename BodyCall<T>::Decode decode)
+      : BodyCall<T>(std::move(core), std::move(call), decode, false) {}
+  Result<T> run(const CancelToken& token) { return wait_for_result(*this, waiter_, result_, token); }
+
+ private:
+  void on_result(Result<T> result) override { this->hand_to_waiter(waiter_, result_, std::move(result)); }
+  std::optional<Result<T>> result_;
+  Waiter waiter_;
 };
 
 template <class T>
@@ -188,12 +215,9 @@ CallHandle start_body(const std::shared_ptr<ClientCore>& core, const Operation& 
     if (on_end) on_end(forked_error());
     return CallHandle();
   }
-  auto prepared = make_call(*core, operation, options);
-  const CallPtr call = prepared ? *prepared : std::make_shared<Call>();
-  auto decoder = make_body_decoder();
-  call->decoder = decoder;
-  auto live = std::make_shared<BodyCall<T>>(core, call, std::move(decoder), decode, std::move(on_end));
-  if (!prepared) live->refuse(prepared.error());
+  auto call = make_call(*core, operation, options);
+  auto live = std::make_shared<BodyHandlerCall<T>>(core, call ? *call : std::make_shared<Call>(), decode, std::move(on_end));
+  if (!call) live->refuse(call.error());
   live->launch(options.cancel, false);
   return CallHandle(std::move(live));
 }
@@ -201,10 +225,10 @@ CallHandle start_body(const std::shared_ptr<ClientCore>& core, const Operation& 
 template <class T>
 Result<T> run_body(const std::shared_ptr<ClientCore>& core, const Operation& operation, Result<T> (*decode)(std::string_view),
                    const CallOptions& options) {
-  if (!core->forked() && core->reactor().on_loop()) return wrong_thread_error();
-  std::future<Result<T>> future;
-  start_body<T>(core, operation, decode, keep_promise(future), options);
-  return future.get();
+  auto call = make_call(*core, operation, options);
+  if (!call) return std::move(call).error();
+  if (core->reactor().on_loop()) return wrong_thread_error();
+  return std::make_shared<WaitingBodyCall<T>>(core, *std::move(call), decode)->run(options.cancel);
 }
 
 // --- creation ----------------------------------------------------------------------------------------
@@ -223,10 +247,10 @@ DEEPSEEK_DECL std::optional<Error> check_options(ClientOptions& options) {
   if (options.model.empty()) return Error(ErrorCode::invalid_options, "ClientOptions::model is empty");
   if (options.stream_buffer_bytes < 4 * KiB || options.stream_buffer_bytes > GiB)
     return Error(ErrorCode::invalid_options, "ClientOptions::stream_buffer_bytes is outside 4 KiB ... 1 GiB");
-  const Limits& l = options.limits;
+  const SizeLimits& l = options.size_limits;
   for (const auto limit : {l.header_bytes, l.line_bytes, l.event_bytes, l.body_bytes, l.stream_bytes, l.error_body_bytes})
     if (limit == 0) return Error(ErrorCode::invalid_options, "a limit is zero: nothing could be received");
-  if (options.limits.line_bytes > GiB || options.limits.event_bytes > GiB || options.limits.body_bytes > GiB)
+  if (l.line_bytes > GiB || l.event_bytes > GiB || l.body_bytes > GiB)
     return Error(ErrorCode::invalid_options, "a limit on what is held in memory is larger than 1 GiB");
   for (const auto& policy : options.policies)
     if (!policy) return Error(ErrorCode::invalid_options, "ClientOptions::policies holds a null policy");
@@ -332,11 +356,28 @@ DEEPSEEK_DECL CallHandle DeepSeekClient::complete_async(const CompletionRequest&
   return detail::start_handler(core, detail::prepare(*core, request, true, options), std::move(handler), options);
 }
 
+DEEPSEEK_DECL CallHandle DeepSeekClient::complete_whole_async(const CompletionRequest& request, Function<void(Result<ChatReply>)> on_end,
+                                                              const CallOptions& options) const {
+  const auto& core = life_->core();
+  return detail::start_handler(core, detail::prepare(*core, request, false, options), ChatHandler{{}, std::move(on_end)}, options);
+}
+
 DEEPSEEK_DECL std::future<Result<ChatReply>> DeepSeekClient::complete_future(const CompletionRequest& request,
                                                                              const CallOptions& options) const {
-  const auto& core = life_->core();
   std::future<Result<ChatReply>> future;
-  detail::start_handler(core, detail::prepare(*core, request, false, options), ChatHandler{{}, detail::keep_promise(future)}, options);
+  complete_whole_async(request, detail::keep_promise(future), options);
+  return future;
+}
+
+DEEPSEEK_DECL std::future<Result<ModelList>> DeepSeekClient::models_future(const CallOptions& options) const {
+  std::future<Result<ModelList>> future;
+  models_async(detail::keep_promise(future), options);
+  return future;
+}
+
+DEEPSEEK_DECL std::future<Result<Balance>> DeepSeekClient::balance_future(const CallOptions& options) const {
+  std::future<Result<Balance>> future;
+  balance_async(detail::keep_promise(future), options);
   return future;
 }
 

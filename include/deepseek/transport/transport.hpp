@@ -70,7 +70,7 @@ struct Timeouts {
 };
 
 /// Sizes of what a server may send, in bytes. Beyond: limit_exceeded, and what came before is kept.
-struct Limits {
+struct SizeLimits {
   std::uint64_t header_bytes = 256 * 1024;
   std::uint64_t line_bytes = 16 * 1024 * 1024;         ///< one line of an event stream
   std::uint64_t event_bytes = 16 * 1024 * 1024;        ///< one event (its data lines together)
@@ -120,7 +120,7 @@ struct Call {
                                          ///< a policy that needs another body asks for a new one.
   std::vector<HttpHeader> headers = {};  ///< extra headers of the user; per attempt: the authoriser's
   Timeouts timeouts = {};
-  Limits limits = {};
+  SizeLimits limits = {};
   TimePoint started = {};
   std::optional<TimePoint> deadline = {};  ///< absolute, over all attempts
   std::shared_ptr<Decoder> decoder = {};

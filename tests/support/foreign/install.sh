@@ -12,15 +12,19 @@ set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "${1:?usage: install.sh FOLDER}" && cd "$1" && dir=$PWD || exit 0
 
-missing() { printf '%s\n' "$2" >"$dir/$1.missing"; printf 'SKIPPED: %s: %s\n' "$1" "$2"; }
+missing() { printf '%s\n' "$2" >"$dir/$1.missing"; printf '%s: %s\n' "$1" "$2"; }
 tail_of() { tail -n 1 "$1" | tr -d '\r' | cut -c1-200; }
 # A virtual environment each, because two pips at once would disturb one another.
 pip_into() { # pip_into NAME REQUIREMENT...
   local name=$1; shift
+  python3 -c 'import venv, ensurepip' 2>/dev/null || { echo "python3-venv is not installed"; return 1; }
   python3 -m venv "$dir/$name-venv" &&
-    "$dir/$name-venv/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: "$@"
+    "$dir/$name-venv/bin/pip" install --quiet --disable-pip-version-check --retries 1 --only-binary :all: "$@"
 }
-node_suits() { [[ -x $1 ]] && "$1" -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || a == 20 && b >= 15 ? 0 : 1)'; }
+node_suits() { # at least 20.15
+  [[ -x $1 ]] && "$1" -e 'const [a, b] = process.versions.node.split(".").map(Number);
+                          process.exit(a > 20 || (a == 20 && b >= 15) ? 0 : 1)'
+}
 
 install_aimock() {
   local node npm
@@ -35,7 +39,7 @@ install_aimock() {
   # A prefix of its own, so that no package.json above takes the packages.
   mkdir -p aimock && echo '{"private":true}' >aimock/package.json
   PATH=$(dirname "$npm"):$PATH "$npm" install --prefix "$dir/aimock" --no-audit --no-fund --ignore-scripts \
-    --loglevel error @copilotkit/aimock@1.43.0 >aimock.log 2>&1 </dev/null ||
+    --fetch-retries 1 --loglevel error @copilotkit/aimock@1.43.0 >aimock.log 2>&1 </dev/null ||
     { missing aimock "npm install failed: $(tail_of aimock.log)"; return; }
   rm -f aimock.missing && ln -sfn "$(readlink -f "$node")" node && : >aimock.ready
 }

@@ -507,7 +507,7 @@ DEEPSEEK_DECL bool CurlTransfer::on_header(std::string_view line) {
   if (state_ == State::ended) return false;
   header_bytes_ += line.size();
   if (header_bytes_ > request_.limits.header_bytes) {
-    fail(ErrorCode::limit_exceeded, "the response head is larger than Limits::header_bytes");
+    fail(ErrorCode::limit_exceeded, "the response head is larger than SizeLimits::header_bytes");
     return false;
   }
   if (head_complete_) return true;  // trailers

@@ -156,7 +156,7 @@ struct StatusRow {
   const char* advice;
 };
 
-inline constexpr const char* advice_repeat = "try again later; the retry policy does so by itself";
+inline constexpr const char* advice_repeat = "try again later";
 
 inline constexpr StatusRow status_table[] = {
     {400, ErrorCode::bad_request, "the service refuses the request", "correct the request; repeating it does not help"},
@@ -170,7 +170,7 @@ inline constexpr StatusRow status_table[] = {
     {413, ErrorCode::bad_request, "the request is too large", "shorten the messages or attach less"},
     {422, ErrorCode::bad_request, "a parameter is invalid", "correct the request; repeating it does not help"},
     {429, ErrorCode::rate_limited, "too many requests at once",
-     "send fewer requests at a time, or let the retry policy wait"},
+     "send fewer requests at a time, and wait before the next"},
     {500, ErrorCode::server_error, "the service failed", advice_repeat},
     {502, ErrorCode::server_error, "a gateway got no good answer", advice_repeat},
     {503, ErrorCode::overloaded, "the service is overloaded", advice_repeat},

@@ -174,15 +174,15 @@ DEEPSEEK_DECL std::size_t ResponseReader::read_stream(std::string_view bytes) {
   const std::size_t fed = rest.size();
   switch (parser_.feed(rest, *this)) {
     case SseStatus::more:
-      if (over) exceed("the stream is longer than Limits::stream_bytes");
+      if (over) exceed("the stream is longer than SizeLimits::stream_bytes");
       return bytes.size();
     case SseStatus::stopped:
       return settled_ ? bytes.size() : fed - rest.size();
     case SseStatus::line_too_long:
-      exceed("a line of the stream is longer than Limits::line_bytes");
+      exceed("a line of the stream is longer than SizeLimits::line_bytes");
       break;
     case SseStatus::event_too_long:
-      exceed("an event of the stream is longer than Limits::event_bytes");
+      exceed("an event of the stream is longer than SizeLimits::event_bytes");
       break;
   }
   return bytes.size();
@@ -213,7 +213,7 @@ DEEPSEEK_DECL bool ResponseReader::on_event(const SseEvent& event) {
 DEEPSEEK_DECL void ResponseReader::read_body(std::string_view bytes) {
   if (body_.empty()) bytes = skip_blanks(bytes);
   if (bytes.size() > call_.limits.body_bytes - std::min<std::uint64_t>(body_.size(), call_.limits.body_bytes))
-    return exceed("the body is longer than Limits::body_bytes");
+    return exceed("the body is longer than SizeLimits::body_bytes");
   body_.append(bytes);
 }
 
