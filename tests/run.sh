@@ -29,6 +29,7 @@ mkdir -p "$build/logs" && build=$(cd "$build" && pwd) || exit 2
 logs=$build/logs
 jobs=$(nproc)
 passed=0 failed=0
+foreign=
 skips=$logs/skips; : >"$skips"
 # Build folders of the same sources share what the compiler cache holds. No CCACHE_BASEDIR: paths relative
 # to the build folder would differ from one to the next.
@@ -46,7 +47,7 @@ show() { sed 's/^/    | /' | cut -c1-200; }
 wanted_packages() {
   echo g++ cmake ninja-build ccache pkg-config libcurl4-openssl-dev libssl-dev libfmt-dev nlohmann-json3-dev \
     libsimdjson-dev libboost-dev catch2 ca-certificates openssl nginx-light nghttp2-proxy tinyproxy-bin \
-    microsocks
+    microsocks python3 python3-venv
   for step in "${steps[@]}"; do
     case $step in
       fuzz) echo clang-19 libclang-rt-19-dev ;;
@@ -159,6 +160,7 @@ replay_all() { # replay_all STEP PRESET
 # --- the steps ------------------------------------------------------------------------------------
 step_unit() {
   build_preset unit dev -- || return
+  await_foreign
   local program
   for program in $(programs_of dev 'test_*'); do
     case $program in
@@ -172,6 +174,7 @@ step_unit() {
 step_structure() {
   line_script structure headers bash tests/structure/headers.sh
   line_script structure compile-cost bash tests/structure/compile_cost.sh
+  line_script structure readme bash tests/structure/readme_check.sh
   build_preset structure dev -- deepseek_deepseek || return
   line_script structure symbols-static bash tests/structure/symbols.sh "$build/dev/libdeepseek.a"
   local shared=$build/dev/consumers/build-shared/libdeepseek.so
@@ -202,6 +205,7 @@ sanitized() { # sanitized STEP TAG [TARGET...]
   mapfile -t targets < <(sanitized_targets "$tag"); shift 2
   [[ ${#targets[@]} -gt 0 ]] || return 0
   build_preset "$step" "$step" -- "${targets[@]}" "$@" || return
+  await_foreign
   for target in "${targets[@]}"; do
     if [[ -x $build/$step/tests/$target ]]; then
       catch_program "$step" "$build/$step/tests/$target" ${tag:+"$tag"}
@@ -266,7 +270,16 @@ step_gates() {
   line_script gates budgets bash tests/bench/gates.sh "$build/release"
 }
 
+# Servers that nobody here wrote come from npm and PyPI while the compiler works.
+begin_foreign() {
+  export DEEPSEEK_FOREIGN_DIR=$build/foreign
+  bash tests/support/foreign/install.sh "$DEEPSEEK_FOREIGN_DIR" >"$logs/foreign.log" 2>&1 &
+  foreign=$!
+}
+await_foreign() { [[ -z $foreign ]] || wait "$foreign"; foreign=; }
+
 install_missing
+begin_foreign
 for step in "${steps[@]}"; do
   SECONDS=0
   "step_$step"

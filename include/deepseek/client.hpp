@@ -27,8 +27,8 @@ struct ClientAccess;
 /// chat_async() has returned. They may start and cancel calls and must not block. An exception that
 /// leaves them cancels the call. Moved in, and destroyed after on_end has returned.
 struct ChatHandler {
-  Function<void(const ChatChunk&)> on_chunk = {};       ///< may be empty
-  Function<void(Result<ChatReply>)> on_end = {};        ///< may be empty
+  Function<void(const ChatChunk&)> on_chunk = {};  ///< may be empty
+  Function<void(Result<ChatReply>)> on_end = {};   ///< may be empty
 };
 
 /// A started call. Copies share it; dropping it does not cancel. Safe from all threads.
@@ -86,10 +86,12 @@ class DeepSeekClient {
   /// FIM completion (beta), in the same faces. The reply's content() is the inserted text.
   Result<ChatReply> complete(const CompletionRequest& request, const CallOptions& options = {}) const;
   Stream complete_stream(const CompletionRequest& request, const CallOptions& options = {}) const;
-  CallHandle complete_async(const CompletionRequest& request, ChatHandler handler, const CallOptions& options = {}) const;
+  CallHandle complete_async(const CompletionRequest& request, ChatHandler handler,
+                            const CallOptions& options = {}) const;
   CallHandle complete_whole_async(const CompletionRequest& request, Function<void(Result<ChatReply>)> on_end,
                                   const CallOptions& options = {}) const;
-  std::future<Result<ChatReply>> complete_future(const CompletionRequest& request, const CallOptions& options = {}) const;
+  std::future<Result<ChatReply>> complete_future(const CompletionRequest& request,
+                                                 const CallOptions& options = {}) const;
 
   Result<ModelList> models(const CallOptions& options = {}) const;
   std::future<Result<ModelList>> models_future(const CallOptions& options = {}) const;

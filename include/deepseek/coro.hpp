@@ -66,16 +66,18 @@ inline Awaiter<ChatReply> complete(DeepSeekClient client, CompletionRequest requ
 
 /// Awaits DeepSeekClient::models.
 inline Awaiter<ModelList> models(DeepSeekClient client, CallOptions options = {}) {
-  return Awaiter<ModelList>([client = std::move(client), options = std::move(options)](Function<void(Result<ModelList>)> done) {
-    return client.models_async(std::move(done), options);
-  });
+  return Awaiter<ModelList>(
+      [client = std::move(client), options = std::move(options)](Function<void(Result<ModelList>)> done) {
+        return client.models_async(std::move(done), options);
+      });
 }
 
 /// Awaits DeepSeekClient::balance.
 inline Awaiter<Balance> balance(DeepSeekClient client, CallOptions options = {}) {
-  return Awaiter<Balance>([client = std::move(client), options = std::move(options)](Function<void(Result<Balance>)> done) {
-    return client.balance_async(std::move(done), options);
-  });
+  return Awaiter<Balance>(
+      [client = std::move(client), options = std::move(options)](Function<void(Result<Balance>)> done) {
+        return client.balance_async(std::move(done), options);
+      });
 }
 
 }  // namespace coro

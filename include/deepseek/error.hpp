@@ -35,24 +35,24 @@ const char* to_string(Outcome outcome) noexcept;
 /// Stable numbers: the C ABI uses the same ones negated. 100 per class, never reused.
 enum class ErrorCode : int {
   // 1xx usage: the request was never sent
-  invalid_argument = 101,   ///< a value outside its range, or a call on an empty handle
-  invalid_options = 102,    ///< ClientOptions that contradict each other
-  invalid_request = 103,    ///< the lint knows that the service refuses this request
-  wrong_thread = 104,       ///< a waiting call made on the I/O thread: it could never end
-  forked = 105,             ///< the client belongs to the parent process
-  missing_key = 106,        ///< api.deepseek.com needs a key and none was given
-  insecure_credential = 107,///< a key would travel over plain http to another host
-  unsupported = 108,        ///< this endpoint cannot do it (prefix completion away from DeepSeek)
-  closed = 109,             ///< the client or queue is gone
-  io_error = 110,           ///< a file could not be read or written
+  invalid_argument = 101,     ///< a value outside its range, or a call on an empty handle
+  invalid_options = 102,      ///< ClientOptions that contradict each other
+  invalid_request = 103,      ///< the lint knows that the service refuses this request
+  wrong_thread = 104,         ///< a waiting call made on the I/O thread: it could never end
+  forked = 105,               ///< the client belongs to the parent process
+  missing_key = 106,          ///< api.deepseek.com needs a key and none was given
+  insecure_credential = 107,  ///< a key would travel over plain http to another host
+  unsupported = 108,          ///< this endpoint cannot do it (prefix completion away from DeepSeek)
+  closed = 109,               ///< the client or queue is gone
+  io_error = 110,             ///< a file could not be read or written
   // 2xx transport
   dns_failed = 201,
   connect_failed = 202,
   tls_failed = 203,
-  connection_lost = 204,    ///< broken before the response head was whole
+  connection_lost = 204,  ///< broken before the response head was whole
   proxy_failed = 205,
-  http_protocol = 206,      ///< the peer does not speak HTTP
-  limit_exceeded = 207,     ///< headers, line, event or body larger than the limits allow
+  http_protocol = 206,   ///< the peer does not speak HTTP
+  limit_exceeded = 207,  ///< headers, line, event or body larger than the limits allow
   // 3xx timeouts, one per clock
   timeout_dns = 301,
   timeout_connect = 302,
@@ -65,15 +65,15 @@ enum class ErrorCode : int {
   // 4xx
   cancelled = 401,
   // 5xx: the service answered with a status >= 400
-  http_error = 501,         ///< a status without a code of its own below
-  bad_request = 502,        ///< 400, 413, 422
-  authentication = 503,     ///< 401, 403
+  http_error = 501,            ///< a status without a code of its own below
+  bad_request = 502,           ///< 400, 413, 422
+  authentication = 503,        ///< 401, 403
   insufficient_balance = 504,  ///< 402
-  not_found = 505,          ///< 404
-  rate_limited = 506,       ///< 429
-  server_error = 507,       ///< 500, 502, 504
-  overloaded = 508,         ///< 503
-  redirected = 509,         ///< 3xx: never followed, a credential must not travel
+  not_found = 505,             ///< 404
+  rate_limited = 506,          ///< 429
+  server_error = 507,          ///< 500, 502, 504
+  overloaded = 508,            ///< 503
+  redirected = 509,            ///< 3xx: never followed, a credential must not travel
   // 6xx: said inside a 200
   service_error = 601,
   filtered = 602,
@@ -81,15 +81,15 @@ enum class ErrorCode : int {
   // 7xx decode
   malformed_json = 701,
   malformed_stream = 702,
-  schema_mismatch = 703,    ///< valid JSON that does not fit the wanted type
+  schema_mismatch = 703,  ///< valid JSON that does not fit the wanted type
   // 8xx stream
   truncated = 801,
   empty_reply = 802,
-  slow_reader = 803,        ///< the reader fell behind and the buffer's cap was reached
+  slow_reader = 803,  ///< the reader fell behind and the buffer's cap was reached
   // 9xx policy and tools
-  too_many_rounds = 901,    ///< the tool loop reached its bound
+  too_many_rounds = 901,  ///< the tool loop reached its bound
   tool_failed = 902,
-  internal = 999,           ///< a broken promise of this library: please report
+  internal = 999,  ///< a broken promise of this library: please report
 };
 
 /// The code's stable word, for example "rate_limited"; `deepseek chat --json` prints it as `code`.
@@ -107,13 +107,13 @@ struct ServiceError {
 struct ErrorDetails {
   ErrorCode code = ErrorCode::internal;
   Outcome outcome = Outcome::refused;
-  std::string message = {};      ///< one line, without keys, tokens or prompts
-  std::string advice = {};       ///< what to do next, one line; may be empty
-  std::string cause = {};        ///< the lower layer's own words, quoted
-  int http_status = 0;           ///< 0: no response head came
+  std::string message = {};  ///< one line, without keys, tokens or prompts
+  std::string advice = {};   ///< what to do next, one line; may be empty
+  std::string cause = {};    ///< the lower layer's own words, quoted
+  int http_status = 0;       ///< 0: no response head came
   ServiceError service = {};
-  std::string trace_id = {};     ///< x-ds-trace-id or x-request-id of the response
-  int attempts = 0;              ///< requests sent for this call
+  std::string trace_id = {};          ///< x-ds-trace-id or x-request-id of the response
+  int attempts = 0;                   ///< requests sent for this call
   std::uint64_t bytes_delivered = 0;  ///< bytes of answer, reasoning and tool arguments handed to the caller
   std::optional<std::chrono::milliseconds> retry_after = {};  ///< what the server asked for
   std::shared_ptr<const ChatReply> partial = {};

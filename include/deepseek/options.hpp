@@ -27,9 +27,9 @@ inline constexpr const char* default_base_url = "https://api.deepseek.com";
 struct ClientOptions {
   /// Servers, in failover order. Empty: https://api.deepseek.com without a key. One entry is used today.
   std::vector<Endpoint> endpoints = {};
-  std::string model = "deepseek-flash";   ///< for requests that name none
+  std::string model = "deepseek-flash";  ///< for requests that name none
   Timeouts timeouts = {};
-  SizeLimits size_limits = {};             ///< of what a server may send
+  SizeLimits size_limits = {};  ///< of what a server may send
   TlsOptions tls = {};
   ProxyOptions proxy = {};
   HttpVersion http_version = HttpVersion::automatic;
@@ -39,9 +39,9 @@ struct ClientOptions {
   bool lint = true;                       ///< refuse what the service is known to refuse
   /// Bytes of decoded events a pull stream or queue may hold before its transfer is paused.
   std::uint64_t stream_buffer_bytes = 1 * MiB;
-  std::shared_ptr<Executor> executor = {};   ///< where handlers run; null: the I/O thread
-  std::shared_ptr<Clock> clock = {};         ///< null: the system's
-  std::shared_ptr<Transport> transport = {}; ///< null: HTTP. A transport belongs to one client.
+  std::shared_ptr<Executor> executor = {};       ///< where handlers run; null: the I/O thread
+  std::shared_ptr<Clock> clock = {};             ///< null: the system's
+  std::shared_ptr<Transport> transport = {};     ///< null: HTTP. A transport belongs to one client.
   std::shared_ptr<HttpEngine> http_engine = {};  ///< null: libcurl. For the HTTP transport; belongs to one client.
   std::vector<std::shared_ptr<Policy>> policies = {};  ///< user policies, placed by their phase
 };
@@ -51,7 +51,7 @@ struct CallOptions {
   std::optional<Timeouts> timeouts = {};
   std::optional<TimePoint> deadline = {};  ///< absolute; the earlier of this and timeouts.total strikes
   CancelToken cancel = {};
-  std::vector<HttpHeader> headers = {};    ///< added to the client's; the same name replaces
+  std::vector<HttpHeader> headers = {};  ///< added to the client's; the same name replaces
 };
 
 DEEPSEEK_END_NAMESPACE

@@ -13,8 +13,8 @@ class QueueState;
 
 /// One event of a queue.
 struct QueueEvent {
-  std::uint64_t tag = 0;                         ///< as given to submit()
-  const ChatChunk* chunk = nullptr;              ///< a chunk, or null at the end of the call; valid until the next next()
+  std::uint64_t tag = 0;             ///< as given to submit()
+  const ChatChunk* chunk = nullptr;  ///< a chunk, or null at the end of the call; valid until the next next()
   std::optional<Result<ChatReply>> result = {};  ///< set at the end of the call, exactly once per call
 };
 

@@ -18,7 +18,8 @@ class [[nodiscard]] Result {
   Result(Error error) : error_(std::move(error)) {}
   /// From anything that makes a T. Result<bool> takes no pointers: "text" would silently be true.
   template <class U = T, class = std::enable_if_t<std::is_constructible_v<T, U&&> && std::is_convertible_v<U&&, T> &&
-                                                  !std::is_same_v<std::decay_t<U>, Result> && !std::is_same_v<std::decay_t<U>, Error> &&
+                                                  !std::is_same_v<std::decay_t<U>, Result> &&
+                                                  !std::is_same_v<std::decay_t<U>, Error> &&
                                                   !(std::is_same_v<T, bool> && std::is_pointer_v<std::decay_t<U>>)>>
   Result(U&& value) : value_(std::in_place, std::forward<U>(value)) {}
 
@@ -43,24 +44,42 @@ class [[nodiscard]] Result {
   Error error() && { return std::move(*error_); }
 
   template <class U>
-  T value_or(U&& other) const& { return has_value() ? **this : static_cast<T>(std::forward<U>(other)); }
+  T value_or(U&& other) const& {
+    return has_value() ? **this : static_cast<T>(std::forward<U>(other));
+  }
   template <class U>
-  T value_or(U&& other) && { return has_value() ? *std::move(*this) : static_cast<T>(std::forward<U>(other)); }
+  T value_or(U&& other) && {
+    return has_value() ? *std::move(*this) : static_cast<T>(std::forward<U>(other));
+  }
 
   /// f(value) must return a Result; errors pass through.
   template <class F>
-  auto and_then(F&& f) const& -> std::invoke_result_t<F, const T&> { if (has_value()) return std::forward<F>(f)(**this); return error(); }
+  auto and_then(F&& f) const& -> std::invoke_result_t<F, const T&> {
+    if (has_value()) return std::forward<F>(f)(**this);
+    return error();
+  }
   template <class F>
-  auto and_then(F&& f) && -> std::invoke_result_t<F, T&&> { if (has_value()) return std::forward<F>(f)(*std::move(*this)); return std::move(*this).error(); }
+  auto and_then(F&& f) && -> std::invoke_result_t<F, T&&> {
+    if (has_value()) return std::forward<F>(f)(*std::move(*this));
+    return std::move(*this).error();
+  }
   /// f(value) makes the new value; errors pass through.
   template <class F>
-  auto transform(F&& f) const& -> Result<std::decay_t<std::invoke_result_t<F, const T&>>> { if (has_value()) return std::forward<F>(f)(**this); return error(); }
+  auto transform(F&& f) const& -> Result<std::decay_t<std::invoke_result_t<F, const T&>>> {
+    if (has_value()) return std::forward<F>(f)(**this);
+    return error();
+  }
   template <class F>
-  auto transform(F&& f) && -> Result<std::decay_t<std::invoke_result_t<F, T&&>>> { if (has_value()) return std::forward<F>(f)(*std::move(*this)); return std::move(*this).error(); }
+  auto transform(F&& f) && -> Result<std::decay_t<std::invoke_result_t<F, T&&>>> {
+    if (has_value()) return std::forward<F>(f)(*std::move(*this));
+    return std::move(*this).error();
+  }
 
  private:
-  void require() const { if (!has_value()) detail::throw_exception(error()); }
-  std::optional<T> value_;      // exactly one of the two is set: <variant> would cost every user 0.05 s a file
+  void require() const {
+    if (!has_value()) detail::throw_exception(error());
+  }
+  std::optional<T> value_;  // exactly one of the two is set: <variant> would cost every user 0.05 s a file
   std::optional<Error> error_;
 };
 
@@ -72,7 +91,9 @@ class [[nodiscard]] Result<void> {
   Result(Error error) : error_(std::move(error)) {}
   bool has_value() const noexcept { return !error_; }
   explicit operator bool() const noexcept { return has_value(); }
-  void value() const { if (error_) detail::throw_exception(*error_); }
+  void value() const {
+    if (error_) detail::throw_exception(*error_);
+  }
   const Error& error() const noexcept { return *error_; }
 
  private:

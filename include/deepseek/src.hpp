@@ -9,7 +9,7 @@
 
 #include <deepseek/core/impl/src.hpp>
 #include <deepseek/http/impl/src.hpp>
-#include <deepseek/transport/impl/src.hpp>
-#include <deepseek/policy/impl/src.hpp>
-#include <deepseek/model/impl/src.hpp>
 #include <deepseek/impl/src.hpp>
+#include <deepseek/model/impl/src.hpp>
+#include <deepseek/policy/impl/src.hpp>
+#include <deepseek/transport/impl/src.hpp>

@@ -11,7 +11,7 @@ DEEPSEEK_BEGIN_NAMESPACE
 namespace detail {
 class PullCall;
 struct StreamAccess;
-}
+}  // namespace detail
 
 /// A streamed reply, pulled by one thread at a time. Single pass: begin() may be called once.
 ///
@@ -34,7 +34,10 @@ class Stream {
     iterator() = default;
     reference operator*() const noexcept { return *chunk_; }
     pointer operator->() const noexcept { return chunk_; }
-    iterator& operator++() { chunk_ = stream_->next(); return *this; }
+    iterator& operator++() {
+      chunk_ = stream_->next();
+      return *this;
+    }
     void operator++(int) { ++*this; }
     friend bool operator==(const iterator& a, const iterator& b) noexcept { return a.chunk_ == b.chunk_; }
     friend bool operator!=(const iterator& a, const iterator& b) noexcept { return a.chunk_ != b.chunk_; }

@@ -78,7 +78,8 @@ TEST_CASE("cancel from another thread ends each face with the text so far", "[in
       server.wait_for_active(1);
       stream.cancel();
     });
-    while (stream.next()) {}
+    while (stream.next()) {
+    }
     canceller.join();
     REQUIRE(stream.result().error().outcome() == Outcome::cancelled);
   }
@@ -126,7 +127,9 @@ TEST_CASE("dropping a stream closes its connection, dropping a handle does not",
   }
   REQUIRE(server.wait_for_active(0));
   Collector collector;
-  { const CallHandle dropped = client.chat_async(ask("hi"), collector.handler()); }
+  {
+    const CallHandle dropped = client.chat_async(ask("hi"), collector.handler());
+  }
   REQUIRE(collector.await_ends(1));
   REQUIRE(collector.results().front().has_value());
 }
@@ -164,9 +167,10 @@ TEST_CASE("every clock names itself", "[integration][concurrent]") {
   rows.push_back({say("x").after(60s), [](Timeouts& t) { t.first_byte = 50ms; }, "first_byte"});
   rows.push_back({say("x").after_head(60s), [](Timeouts& t) { t.first_token = 50ms; }, "first_token"});
   rows.push_back({say("x").keep_alive(5ms, 60s), [](Timeouts& t) { t.first_token = 80ms; }, "first_token"});
-  rows.push_back({say("a b c d e").stall_after_events(3), [](Timeouts& t) { t.between_tokens = 50ms; }, "between_tokens"});
-  rows.push_back({say("a b c d e").stall_after_events(3).keep_alive_in_stall(5ms), [](Timeouts& t) { t.between_tokens = 80ms; },
-                  "between_tokens"});
+  rows.push_back(
+      {say("a b c d e").stall_after_events(3), [](Timeouts& t) { t.between_tokens = 50ms; }, "between_tokens"});
+  rows.push_back({say("a b c d e").stall_after_events(3).keep_alive_in_stall(5ms),
+                  [](Timeouts& t) { t.between_tokens = 80ms; }, "between_tokens"});
   rows.push_back({say("a b c d e").stall_after_events(3), [](Timeouts& t) { t.idle = 50ms; }, "idle"});
   rows.push_back({say("a b c d e f g h").pace(20ms), [](Timeouts& t) { t.total = 60ms; }, "total"});
   const auto client = client_of(server);
@@ -194,8 +198,10 @@ TEST_CASE("time the consumer spends between two steps counts for no clock", "[in
   REQUIRE(server.wait_for_active(0));  // everything was sent
   // Busy for longer than both clocks allow, while nobody drives the loop.
   const auto until = std::chrono::steady_clock::now() + 100ms;
-  while (std::chrono::steady_clock::now() < until) {}
-  while (stream.next()) {}
+  while (std::chrono::steady_clock::now() < until) {
+  }
+  while (stream.next()) {
+  }
   REQUIRE(stream.result().value().content() == "one two three four five six seven eight");
 }
 
@@ -239,7 +245,8 @@ TEST_CASE("cancelling or timing out during DNS stalls nobody", "[integration][co
 
 TEST_CASE("the last client handle cancels what lives and waits for its end", "[integration][concurrent]") {
   Double server;
-  server.script({say("a b c").stall_after_events(2), say("a b c").stall_after_events(2), say("a b c").stall_after_events(2)});
+  server.script(
+      {say("a b c").stall_after_events(2), say("a b c").stall_after_events(2), say("a b c").stall_after_events(2)});
   Collector collector;
   auto client = std::optional(client_of(server));
   client->chat_async(ask("hi"), collector.handler());

@@ -66,7 +66,8 @@ TEST_CASE("every face gives the same reply", "[integration][concurrent]") {
   REQUIRE(server.connections_accepted() == 1);  // one kept-alive connection for all of them
   // The verb decides `stream`.
   std::vector<bool> streamed;
-  for (const auto& request : server.requests()) streamed.push_back(request.body.find("\"stream\":true") != std::string::npos);
+  for (const auto& request : server.requests())
+    streamed.push_back(request.body.find("\"stream\":true") != std::string::npos);
   REQUIRE(streamed == std::vector<bool>{false, true, false, true, false});
 }
 
@@ -100,7 +101,8 @@ TEST_CASE("a copied chunk outlives the stream, a borrowed one the next step does
   REQUIRE_FALSE(kept.front().model().empty());
 }
 
-TEST_CASE("callbacks come on one thread, never inside chat_async, chunks before the one end", "[integration][concurrent]") {
+TEST_CASE("callbacks come on one thread, never inside chat_async, chunks before the one end",
+          "[integration][concurrent]") {
   Double server;
   const auto client = client_of(server);
   const auto caller = std::this_thread::get_id();
@@ -118,7 +120,10 @@ TEST_CASE("callbacks come on one thread, never inside chat_async, chunks before 
     };
     handler.on_end = [&, ended, inner = handler.on_end](Result<ChatReply> result) {
       if (std::exchange(*ended, true)) ++wrong;
-      { const std::lock_guard<std::mutex> lock(mutex); threads.insert(std::this_thread::get_id()); }
+      {
+        const std::lock_guard<std::mutex> lock(mutex);
+        threads.insert(std::this_thread::get_id());
+      }
       inner(std::move(result));
     };
     client.chat_async(ask("hi"), std::move(handler));
@@ -191,12 +196,18 @@ TEST_CASE("an executor receives the callbacks in order", "[integration][concurre
   struct Pool : Executor {
     Pool() : thread([this] { run(); }) {}
     ~Pool() override {
-      { const std::lock_guard<std::mutex> lock(mutex); stop = true; }
+      {
+        const std::lock_guard<std::mutex> lock(mutex);
+        stop = true;
+      }
       wake.notify_all();
       thread.join();
     }
     void post(Task task) override {
-      { const std::lock_guard<std::mutex> lock(mutex); tasks.push_back(std::move(task)); }
+      {
+        const std::lock_guard<std::mutex> lock(mutex);
+        tasks.push_back(std::move(task));
+      }
       wake.notify_all();
     }
     void run() {
@@ -246,9 +257,15 @@ TEST_CASE("many threads share one client in all faces", "[integration][concurren
     threads.emplace_back([&, i] {
       for (int round = 0; round < 25; ++round) {
         switch ((i + round) % 4) {
-          case 0: good += client.chat(ask("hi")).has_value(); break;
-          case 1: good += client.stream(ask("hi")).result().has_value(); break;
-          case 2: good += client.chat_future(ask("hi")).get().has_value(); break;
+          case 0:
+            good += client.chat(ask("hi")).has_value();
+            break;
+          case 1:
+            good += client.stream(ask("hi")).result().has_value();
+            break;
+          case 2:
+            good += client.chat_future(ask("hi")).get().has_value();
+            break;
           default: {
             auto stream = client.stream(ask("hi"));
             std::string text;

@@ -37,8 +37,8 @@ TEST_CASE("TLS is verified: chain, host name, dates", "[integration][tls]") {
     REQUIRE(client.chat(ask("hi")).value().info.reused_connection);
   }
   SECTION("bad ones are refused before a byte of the request is sent") {
-    const auto kind = GENERATE(Certificate::expired, Certificate::not_yet_valid, Certificate::wrong_host, Certificate::self_signed,
-                               Certificate::unknown_ca);
+    const auto kind = GENERATE(Certificate::expired, Certificate::not_yet_valid, Certificate::wrong_host,
+                               Certificate::self_signed, Certificate::unknown_ca);
     Double server(with(kind));
     const auto reply = client_of(server).chat(ask("hi"));
     REQUIRE(reply.error().code() == ErrorCode::tls_failed);
@@ -78,8 +78,9 @@ TEST_CASE("options that contradict each other are named", "[integration]") {
   CHECK(refused([](ClientOptions& o) { o.tls.ca_file = "/nonexistent.pem"; }).find("ca_file") != std::string::npos);
   CHECK(refused([](ClientOptions& o) { o.tls.client_cert_file = "/etc/hostname"; }).find("key") != std::string::npos);
   CHECK(refused([](ClientOptions& o) { o.proxy.url = "ftp://x"; }).find("scheme") != std::string::npos);
-  CHECK(refused([](ClientOptions& o) { o.proxy.url = "http://x", o.proxy.from_environment = true; }).find("contradict") !=
-        std::string::npos);
+  CHECK(refused([](ClientOptions& o) {
+          o.proxy.url = "http://x", o.proxy.from_environment = true;
+        }).find("contradict") != std::string::npos);
   CHECK_FALSE(refused([](ClientOptions& o) { o.endpoints = {{"http://user:pw@host"}}; }).empty());
   CHECK_FALSE(refused([](ClientOptions& o) { o.endpoints = {{"gopher://host"}}; }).empty());
   CHECK_FALSE(refused([](ClientOptions& o) { o.endpoints = {{"http://host:99999"}}; }).empty());
@@ -93,8 +94,12 @@ TEST_CASE("options that contradict each other are named", "[integration]") {
 TEST_CASE("headers that would inject another are refused", "[integration]") {
   Double server;
   const auto client = client_of(server);
-  const auto header = GENERATE(values<HttpHeader>({{"X-A", "b\r\nX-Evil: 1"}, {"X A", "b"}, {"", "b"}, {"X-A", std::string("b\0c", 3)},
-                                                   {"X-A\r\nX-Evil", "b"}, {"X:A", "b"}}));
+  const auto header = GENERATE(values<HttpHeader>({{"X-A", "b\r\nX-Evil: 1"},
+                                                   {"X A", "b"},
+                                                   {"", "b"},
+                                                   {"X-A", std::string("b\0c", 3)},
+                                                   {"X-A\r\nX-Evil", "b"},
+                                                   {"X:A", "b"}}));
   CallOptions options;
   options.headers = {header};
   const auto reply = client.chat(ask("hi"), options);
@@ -130,16 +135,20 @@ TEST_CASE("servers that are not what they should be", "[integration]") {
   CHECK(stream_error(test::drop()).outcome() == Outcome::network_error);
   CHECK(stream_error(test::endless_headers()).code() == ErrorCode::limit_exceeded);
   CHECK(stream_error(say("x").huge_event(1024 * 1024)).code() == ErrorCode::limit_exceeded);
-  CHECK(stream_error(test::raw_body(200, "application/json", std::string(1024 * 1024, ' ') + "{}")).outcome() != Outcome::complete);
+  CHECK(stream_error(test::raw_body(200, "application/json", std::string(1024 * 1024, ' ') + "{}")).outcome() !=
+        Outcome::complete);
   CHECK(stream_error(test::raw_body(200, "text/html", "<html>hello</html>")).outcome() == Outcome::malformed);
   CHECK(stream_error(test::raw_body(503, "text/html", "<html>busy</html>")).code() == ErrorCode::overloaded);
-  CHECK(stream_error(test::raw_body(200, "application/json", std::string(100'000, '['))).outcome() == Outcome::malformed);
-  CHECK(stream_error(say("hello there").cut_after_bytes(60)).outcome() == Outcome::truncated);  // inside the header block
+  CHECK(stream_error(test::raw_body(200, "application/json", std::string(100'000, '['))).outcome() ==
+        Outcome::malformed);
+  CHECK(stream_error(say("hello there").cut_after_bytes(60)).outcome() ==
+        Outcome::truncated);  // inside the header block
   CHECK(stream_error(say("hello there").malformed_event(3)).outcome() == Outcome::malformed);
   CHECK(stream_error(say("hello there").error_in_band(3, "boom")).outcome() == Outcome::service_error);
   CHECK(stream_error(say("hello there").end_without_finish()).outcome() == Outcome::truncated);
   CHECK(stream_error(say("hello there").finish_reason("content_filter")).outcome() == Outcome::filtered);
-  CHECK(stream_error(say("hello there").finish_reason("insufficient_system_resource")).outcome() == Outcome::no_capacity);
+  CHECK(stream_error(say("hello there").finish_reason("insufficient_system_resource")).outcome() ==
+        Outcome::no_capacity);
   CHECK(stream_error(say("")).outcome() == Outcome::empty);
   server.refuse_connections(true);
   server.reset_connections();
@@ -165,7 +174,8 @@ TEST_CASE("a stream cut at any event says truncated and keeps its text", "[integ
   }
 }
 
-TEST_CASE("HTTP/2: streams share a connection, cancelled ones leave the others alone", "[integration][tls][concurrent]") {
+TEST_CASE("HTTP/2: streams share a connection, cancelled ones leave the others alone",
+          "[integration][tls][concurrent]") {
   Double server;
   const auto front = Front::h2(server.port());
   if (!front) SKIP_TEST("nghttpx is not installed");
@@ -277,10 +287,12 @@ TEST_CASE("thousands of streams on one I/O thread", "[integration][many]") {
   std::vector<test::Reply> replies;
   for (int i = 0; i < count; ++i) replies.push_back(say("a b c d").pace(50ms));
   server.script(std::move(replies));
-  if (deepseek_tests::raise_open_files(2 * count + 500) < 2u * count + 500) SKIP_TEST("the limit on open files is too low");
+  if (deepseek_tests::raise_open_files(2 * count + 500) < 2u * count + 500)
+    SKIP_TEST("the limit on open files is too low");
   Collector collector;
   for (int i = 0; i < count; ++i) client.chat_async(ask("hi"), collector.handler());
-  for (int tries = 0; tries < 12 && !collector.await_ends(count); ++tries) {}
+  for (int tries = 0; tries < 12 && !collector.await_ends(count); ++tries) {
+  }
   REQUIRE(collector.results().size() == count);
   int good = 0;
   for (const auto& result : collector.results()) good += result && result->content() == "a b c d";

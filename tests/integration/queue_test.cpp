@@ -48,8 +48,10 @@ TEST_CASE("one queue carries many calls and ends each exactly once", "[integrati
       continue;
     }
     ++ends[event->tag];
-    if (event->tag == 61) REQUIRE(event->result->error().outcome() == Outcome::refused);
-    else REQUIRE(event->result->value().content() == texts[event->tag]);
+    if (event->tag == 61)
+      REQUIRE(event->result->error().outcome() == Outcome::refused);
+    else
+      REQUIRE(event->result->value().content() == texts[event->tag]);
   }
   REQUIRE(ends.size() == 61);
   REQUIRE_FALSE(queue.next().has_value());
@@ -116,8 +118,10 @@ TEST_CASE("a slow reader is held back without losing text, on all faces that buf
     while (queue.live() > 0) {
       const auto event = await_event(queue);
       REQUIRE(event.has_value());
-      if (event->chunk) got += event->chunk->content();
-      else REQUIRE(event->result->value().content() == text);
+      if (event->chunk)
+        got += event->chunk->content();
+      else
+        REQUIRE(event->result->value().content() == text);
     }
     REQUIRE(text.compare(text.size() - got.size(), got.size(), got) == 0);
   }

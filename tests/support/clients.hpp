@@ -53,7 +53,9 @@ class Collector {
   }
   std::string text() const { return (std::lock_guard<std::mutex>(mutex_), text_); }
   std::size_t chunks() const { return (std::lock_guard<std::mutex>(mutex_), chunks_); }
-  std::vector<deepseek::Result<deepseek::ChatReply>> results() const { return (std::lock_guard<std::mutex>(mutex_), results_); }
+  std::vector<deepseek::Result<deepseek::ChatReply>> results() const {
+    return (std::lock_guard<std::mutex>(mutex_), results_);
+  }
 
  private:
   template <class Condition>

@@ -60,7 +60,8 @@ pid_t spawn(const std::vector<std::string>& command, const std::string& log) {
 void run(const std::vector<std::string>& command, const std::string& log) {
   const pid_t pid = spawn(command, log);
   int status = 0;
-  if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0) throw std::runtime_error(command.front() + " failed: " + read_file(log));
+  if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+    throw std::runtime_error(command.front() + " failed: " + read_file(log));
 }
 
 }  // namespace
@@ -106,7 +107,9 @@ Front::~Front() {
   std::filesystem::remove_all(folder_, ignored);
 }
 
-void Front::write(const std::string& name, const std::string& text) const { std::ofstream(folder_ + "/" + name) << text; }
+void Front::write(const std::string& name, const std::string& text) const {
+  std::ofstream(folder_ + "/" + name) << text;
+}
 
 bool Front::start(const std::vector<std::string>& command) {
   pid_ = spawn(command, folder_ + "/log");
@@ -133,13 +136,19 @@ void Front::make_certificates() const {
   const auto path = [this](const char* name) { return folder_ + "/" + name; };
   const std::string openssl = find_program("openssl");
   const auto request = [&](const char* name, const char* subject) {
-    run({openssl, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", path((std::string(name) + ".key").c_str()),
-         "-out", path((std::string(name) + ".csr").c_str()), "-subj", subject}, path("openssl.log"));
-    run({openssl, "x509", "-req", "-in", path((std::string(name) + ".csr").c_str()), "-CA", path("ca.pem"), "-CAkey", path("ca.key"),
-         "-CAcreateserial", "-days", "2", "-extfile", path("ext"), "-out", path((std::string(name) + ".pem").c_str())}, path("openssl.log"));
+    run({openssl, "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
+         path((std::string(name) + ".key").c_str()), "-out", path((std::string(name) + ".csr").c_str()), "-subj",
+         subject},
+        path("openssl.log"));
+    run({openssl, "x509", "-req", "-in", path((std::string(name) + ".csr").c_str()), "-CA", path("ca.pem"), "-CAkey",
+         path("ca.key"), "-CAcreateserial", "-days", "2", "-extfile", path("ext"), "-out",
+         path((std::string(name) + ".pem").c_str())},
+        path("openssl.log"));
   };
-  run({openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-keyout", path("ca.key"), "-out",
-       path("ca.pem"), "-subj", "/CN=front test authority", "-addext", "keyUsage=critical,keyCertSign"}, path("openssl.log"));
+  run({openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+       "-keyout", path("ca.key"), "-out", path("ca.pem"), "-subj", "/CN=front test authority", "-addext",
+       "keyUsage=critical,keyCertSign"},
+      path("openssl.log"));
   request("server", "/CN=localhost");
   request("client", "/CN=a client");
 }
@@ -151,8 +160,9 @@ std::unique_ptr<Front> Front::h2(std::uint16_t port) {
   front->make_certificates();
   const std::uint16_t own = free_port();
   front->url_ = "https://127.0.0.1:" + std::to_string(own);
-  front->start({program, "--conf=/dev/null", "--frontend=127.0.0.1," + std::to_string(own), "--backend=127.0.0.1," + std::to_string(port),
-                "--workers=1", "--no-ocsp", front->folder_ + "/server.key", front->folder_ + "/server.pem"});
+  front->start({program, "--conf=/dev/null", "--frontend=127.0.0.1," + std::to_string(own),
+                "--backend=127.0.0.1," + std::to_string(port), "--workers=1", "--no-ocsp",
+                front->folder_ + "/server.key", front->folder_ + "/server.pem"});
   if (!front->await_port(own)) throw std::runtime_error("nghttpx did not start: " + read_file(front->folder_ + "/log"));
   return front;
 }
@@ -170,10 +180,13 @@ std::unique_ptr<Front> Front::nginx(std::uint16_t port) {
     temp += std::string(kind) + "_temp_path " + folder + "/" + kind + ";\n";
   const std::string pass = "location / { proxy_pass http://127.0.0.1:" + std::to_string(port) +
                            "; proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_buffering off; }\n";
-  front->write("nginx.conf", "daemon off; master_process off; pid " + folder + "/pid; error_log " + folder + "/log;\nevents {}\nhttp {\n" + temp +
-                                 "access_log off;\nserver { listen unix:" + folder + "/http.sock; " + pass + "}\nserver { listen 127.0.0.1:" +
-                                 std::to_string(own) + " ssl http2; ssl_certificate " + folder + "/server.pem; ssl_certificate_key " + folder +
-                                 "/server.key; ssl_client_certificate " + folder + "/ca.pem; ssl_verify_client on; " + pass + "}\n}\n");
+  front->write("nginx.conf", "daemon off; master_process off; pid " + folder + "/pid; error_log " + folder +
+                                 "/log;\nevents {}\nhttp {\n" + temp +
+                                 "access_log off;\nserver { listen unix:" + folder + "/http.sock; " + pass +
+                                 "}\nserver { listen 127.0.0.1:" + std::to_string(own) +
+                                 " ssl http2; ssl_certificate " + folder + "/server.pem; ssl_certificate_key " +
+                                 folder + "/server.key; ssl_client_certificate " + folder +
+                                 "/ca.pem; ssl_verify_client on; " + pass + "}\n}\n");
   front->start({program, "-p", folder, "-c", folder + "/nginx.conf", "-e", folder + "/log"});
   if (!front->await_port(own)) throw std::runtime_error("nginx did not start: " + read_file(folder + "/log"));
   return front;
@@ -185,9 +198,11 @@ std::unique_ptr<Front> Front::http_proxy() {
   std::unique_ptr<Front> front(new Front());
   const std::uint16_t own = free_port();
   front->url_ = "http://127.0.0.1:" + std::to_string(own);
-  front->write("conf", "Port " + std::to_string(own) + "\nListen 127.0.0.1\nTimeout 60\nAllow 127.0.0.1\nLogLevel Connect\nMaxClients 50\n");
+  front->write("conf", "Port " + std::to_string(own) +
+                           "\nListen 127.0.0.1\nTimeout 60\nAllow 127.0.0.1\nLogLevel Connect\nMaxClients 50\n");
   front->start({program, "-d", "-c", front->folder_ + "/conf"});
-  if (!front->await_port(own)) throw std::runtime_error("tinyproxy did not start: " + read_file(front->folder_ + "/log"));
+  if (!front->await_port(own))
+    throw std::runtime_error("tinyproxy did not start: " + read_file(front->folder_ + "/log"));
   return front;
 }
 

@@ -10,8 +10,10 @@ using namespace deepseek;
 namespace {
 
 std::string event(const std::string& delta, const std::string& rest = "\"finish_reason\":null}],\"usage\":null") {
-  return "{\"id\":\"id-1\",\"object\":\"chat.completion.chunk\",\"created\":7,\"model\":\"m\",\"system_fingerprint\":\"fp\","
-         "\"choices\":[{\"index\":0,\"delta\":{" + delta + "},\"logprobs\":null," + rest + "}";
+  return "{\"id\":\"id-1\",\"object\":\"chat.completion.chunk\",\"created\":7,\"model\":\"m\",\"system_fingerprint\":"
+         "\"fp\","
+         "\"choices\":[{\"index\":0,\"delta\":{" +
+         delta + "},\"logprobs\":null," + rest + "}";
 }
 
 }  // namespace
@@ -25,8 +27,9 @@ TEST_CASE("a batch hands out what was put in, across swaps and reuse", "[client]
       events.push_back(event("\"tool_calls\":[{\"index\":0,\"id\":\"c\",\"function\":{\"name\":\"f\",\"arguments\":\"" +
                              std::to_string(i) + "\"}}]"));
   }
-  events.push_back(event("\"content\":\"\"", "\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4,"
-                                             "\"total_tokens\":7}"));
+  events.push_back(event("\"content\":\"\"",
+                         "\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4,"
+                         "\"total_tokens\":7}"));
   for (const std::size_t batch_size : {std::size_t{1}, std::size_t{3}, std::size_t{1000}}) {
     const auto decoder = detail::make_reply_decoder(true);
     detail::ChunkBatch incoming, reading;

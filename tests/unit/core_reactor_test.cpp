@@ -44,7 +44,9 @@ TEST_CASE("timers fire in order of their time and can be removed", "[core]") {
   TimerHeap timers;
   const TimePoint start{};
   std::vector<int> fired;
-  const auto add = [&](int at) { return timers.add(start + std::chrono::milliseconds(at), [&fired, at] { fired.push_back(at); }); };
+  const auto add = [&](int at) {
+    return timers.add(start + std::chrono::milliseconds(at), [&fired, at] { fired.push_back(at); });
+  };
   add(30);
   const auto removed = add(10);
   add(20);
@@ -85,7 +87,8 @@ TEST_CASE("the timer heap agrees with a sorted set under random use", "[core]") 
       REQUIRE((expected.empty() || expected.begin()->first > now));
     }
     REQUIRE(timers.empty() == expected.empty());
-    if (!expected.empty()) REQUIRE(timers.earliest() == TimePoint{} + std::chrono::milliseconds(expected.begin()->first));
+    if (!expected.empty())
+      REQUIRE(timers.earliest() == TimePoint{} + std::chrono::milliseconds(expected.begin()->first));
   }
 }
 
@@ -129,15 +132,20 @@ TEST_CASE("many threads wait, post and host at once and none is forgotten", "[co
       std::mt19937 random(seed);
       for (int i = 0; i < 2000; ++i) {
         switch (random() % 4) {
-          case 0: run_waiting(*reactor); break;
-          case 1: ++posted, post_hosted(*reactor, [&] { ++ran; }); break;
-          case 2: ++posted, reactor->post([&] { ++ran; }); break;
+          case 0:
+            run_waiting(*reactor);
+            break;
+          case 1:
+            ++posted, post_hosted(*reactor, [&] { ++ran; });
+            break;
+          case 2:
+            ++posted, reactor->post([&] { ++ran; });
+            break;
           default: {
             // A wait that ends by a timer on the loop, so that the waiter really sleeps in between.
             Waiter waiter;
-            reactor->post_before_wait([&] {
-              reactor->schedule(reactor->now() + 50us, [&] { reactor->signal(waiter); });
-            });
+            reactor->post_before_wait(
+                [&] { reactor->schedule(reactor->now() + 50us, [&] { reactor->signal(waiter); }); });
             reactor->wait(waiter);
           }
         }

@@ -52,12 +52,14 @@ TEST_CASE("a result is a value or an error and behaves like std::expected", "[co
   REQUIRE(bad.value_or("no") == "no");
   REQUIRE_THROWS_AS(bad.value(), Exception);
   REQUIRE(good.transform([](const std::string& text) { return text.size(); }).value() == 3);
-  REQUIRE(good.and_then([](const std::string&) -> Result<int> { return Error(ErrorCode::closed, "x"); }).error().code() ==
-          ErrorCode::closed);
+  REQUIRE(
+      good.and_then([](const std::string&) -> Result<int> { return Error(ErrorCode::closed, "x"); }).error().code() ==
+      ErrorCode::closed);
   REQUIRE(bad.transform([](const std::string&) { return 1; }).error().message() == "gone");
   static_assert(!std::is_convertible_v<const char*, Result<bool>>, "a text is not a truth");
   static_assert(std::is_convertible_v<bool, Result<bool>>);
-  static_assert(std::is_same_v<decltype(std::declval<Result<std::string>>().value()), std::string>, "no dangling reference");
+  static_assert(std::is_same_v<decltype(std::declval<Result<std::string>>().value()), std::string>,
+                "no dangling reference");
 }
 
 TEST_CASE("a secret never prints and is compared by content", "[core]") {
@@ -91,7 +93,9 @@ TEST_CASE("cancel callbacks run once, at once if late, and never after they were
   CancelSource source;
   int calls = 0;
   auto kept = source.token().on_cancel([&] { ++calls; });
-  { auto dropped = source.token().on_cancel([&] { calls += 100; }); }
+  {
+    auto dropped = source.token().on_cancel([&] { calls += 100; });
+  }
   source.cancel();
   source.cancel();
   REQUIRE(calls == 1);

@@ -12,14 +12,16 @@ namespace {
 std::string read(const std::string& wire, std::size_t piece) {
   ChunkedReader reader;
   std::string scratch, body;
-  for (std::size_t at = 0; at < wire.size(); at += piece) body += reader.feed(std::string_view(wire).substr(at, piece), scratch);
+  for (std::size_t at = 0; at < wire.size(); at += piece)
+    body += reader.feed(std::string_view(wire).substr(at, piece), scratch);
   return reader.fault() ? body + "<fault>" : body;
 }
 
 }  // namespace
 
 TEST_CASE("chunks are joined whatever the reads", "[http][modes]") {
-  const std::string wire = "5\r\nhello\r\n1;name=value\r\n \r\n00A\r\n0123456789\r\n6\r\nw\r\n\rld\r\n0\r\nTrailer: x\r\n\r\nbeyond";
+  const std::string wire =
+      "5\r\nhello\r\n1;name=value\r\n \r\n00A\r\n0123456789\r\n6\r\nw\r\n\rld\r\n0\r\nTrailer: x\r\n\r\nbeyond";
   for (std::size_t piece = 1; piece <= wire.size(); ++piece) REQUIRE(read(wire, piece) == "hello 0123456789w\r\n\rld");
 }
 

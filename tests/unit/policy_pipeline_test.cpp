@@ -10,7 +10,8 @@ using namespace std::chrono_literals;
 namespace {
 
 struct Recorder : Policy {
-  Recorder(Phase phase, std::string name, std::vector<std::string>& seen) : phase_(phase), name_(std::move(name)), seen_(seen) {}
+  Recorder(Phase phase, std::string name, std::vector<std::string>& seen)
+      : phase_(phase), name_(std::move(name)), seen_(seen) {}
   Phase phase() const override { return phase_; }
   void start(CallPtr call, SinkPtr sink, Next next) override {
     seen_.push_back(name_);

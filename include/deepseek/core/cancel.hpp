@@ -17,8 +17,11 @@ class CancelState;
 class CancelRegistration {
  public:
   CancelRegistration() = default;
-  CancelRegistration(std::shared_ptr<detail::CancelState> state, std::uint64_t id) : state_(std::move(state)), id_(id) {}
-  CancelRegistration(CancelRegistration&& other) noexcept : state_(std::move(other.state_)), id_(other.id_) { other.state_.reset(); }
+  CancelRegistration(std::shared_ptr<detail::CancelState> state, std::uint64_t id)
+      : state_(std::move(state)), id_(id) {}
+  CancelRegistration(CancelRegistration&& other) noexcept : state_(std::move(other.state_)), id_(other.id_) {
+    other.state_.reset();
+  }
   CancelRegistration& operator=(CancelRegistration&& other) noexcept;
   ~CancelRegistration() { reset(); }
   void reset() noexcept;

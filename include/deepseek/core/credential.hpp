@@ -16,6 +16,9 @@ class CredentialSource {
   /// Calls `done` once, at once or later on the same loop, with the whole header value
   /// ("Bearer ..."), or an empty secret for none.
   virtual void authorization(Function<void(Result<Secret>)> done) = 0;
+  /// The same if it is known at once and never changes, else null; then authorization() is not called. Lives
+  /// as long as the source.
+  virtual const Secret* known() const noexcept { return nullptr; }
   /// False if it never produces anything: lets the client refuse early where a key is needed.
   virtual bool present() const = 0;
 };

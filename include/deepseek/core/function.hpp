@@ -34,7 +34,9 @@ class Function<R(Args...)> {
     } else {
       large_ = std::make_shared<Target>(std::forward<F>(callable));
     }
-    call_ = [](void* target, Args... args) -> R { return (*static_cast<Target*>(target))(std::forward<Args>(args)...); };
+    call_ = [](void* target, Args... args) -> R {
+      return (*static_cast<Target*>(target))(std::forward<Args>(args)...);
+    };
   }
 
   explicit operator bool() const noexcept { return call_ != nullptr; }

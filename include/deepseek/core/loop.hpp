@@ -30,7 +30,9 @@ class Loop {
   virtual void unschedule(TimerId id) = 0;
   /// Watches a descriptor, or changes what it is watched for. `watcher` must live until forget(). On the
   /// loop only. A loop without descriptors (a test's) ignores both calls.
-  virtual void watch(int fd, bool read, bool write, IoWatcher* watcher) { (void)fd, (void)read, (void)write, (void)watcher; }
+  virtual void watch(int fd, bool read, bool write, IoWatcher* watcher) {
+    (void)fd, (void)read, (void)write, (void)watcher;
+  }
   /// Stops watching; nothing more reaches `watcher`. Before the descriptor is closed. On the loop only.
   virtual void forget(int fd, IoWatcher* watcher) { (void)fd, (void)watcher; }
   /// Steady time as of this turn of the loop: one clock read per wake-up, not per event. On the loop only.

@@ -171,11 +171,11 @@ class PullCall final : public ReplyCall {
   ChunkBatch reading_;  // consumer only
 
   std::mutex mutex_;
-  ChunkBatch incoming_;                       // guarded
-  std::optional<Result<ChatReply>> result_;   // guarded
-  bool wanted_ = false;                       // guarded: a consumer sleeps
-  bool discard_ = false;                      // guarded: nobody will pull chunks any more
-  bool paused_ = false;                       // guarded
+  ChunkBatch incoming_;                      // guarded
+  std::optional<Result<ChatReply>> result_;  // guarded
+  bool wanted_ = false;                      // guarded: a consumer sleeps
+  bool discard_ = false;                     // guarded: nobody will pull chunks any more
+  bool paused_ = false;                      // guarded
   Waiter waiter_;
 };
 

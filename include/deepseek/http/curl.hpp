@@ -15,22 +15,22 @@ struct TlsOptions {
   /// A PEM file that replaces the system's authorities; empty: the system's (its hashed folder before
   /// its bundle, which costs 20 ms less per process).
   std::string ca_file = {};
-  std::string ca_path = {};          ///< a hashed folder; empty: see ca_file
-  std::string client_cert_file = {}; ///< PEM, for mutual TLS
-  std::string client_key_file = {};  ///< PEM
+  std::string ca_path = {};           ///< a hashed folder; empty: see ca_file
+  std::string client_cert_file = {};  ///< PEM, for mutual TLS
+  std::string client_key_file = {};   ///< PEM
   Secret client_key_password = {};
   /// Public-key pins, "sha256//BASE64" joined by ';'. Checked beside the chain, not instead of it.
   std::string pinned_public_key = {};
-  bool require_tls13 = false;        ///< default: 1.2 or newer
+  bool require_tls13 = false;  ///< default: 1.2 or newer
 };
 
 /// Proxy settings. By default no proxy is used, whatever the environment says.
 struct ProxyOptions {
-  std::string url = {};              ///< http://, https://, socks5://, socks5h:// ; empty: none
+  std::string url = {};  ///< http://, https://, socks5://, socks5h:// ; empty: none
   std::string user = {};
   Secret password = {};
-  std::string no_proxy = {};         ///< comma-separated hosts that are reached directly
-  bool from_environment = false;     ///< let http_proxy, https_proxy, all_proxy, no_proxy decide
+  std::string no_proxy = {};      ///< comma-separated hosts that are reached directly
+  bool from_environment = false;  ///< let http_proxy, https_proxy, all_proxy, no_proxy decide
 };
 
 enum class HttpVersion {
@@ -43,8 +43,8 @@ struct CurlOptions {
   TlsOptions tls = {};
   ProxyOptions proxy = {};
   HttpVersion version = HttpVersion::automatic;
-  std::string unix_socket = {};      ///< connect to this socket path instead of the URL's host
-  std::size_t max_connections = 0;   ///< open connections at once; 0: no limit
+  std::string unix_socket = {};     ///< connect to this socket path instead of the URL's host
+  std::size_t max_connections = 0;  ///< open connections at once; 0: no limit
   std::size_t max_idle_connections = 64;
   std::chrono::seconds max_idle_time{60};  ///< an idle connection older than this is not used again
   /// Bytes read at once; 0: by the number of live transfers (64 KiB for one, 2 KiB for thousands).

@@ -57,7 +57,7 @@ struct HttpRequest {
 /// The response head. Borrowed: valid during on_head() only.
 struct HttpHead {
   int status = 0;
-  int version = 0;  ///< 10, 11, 20
+  int version = 0;              ///< 10, 11, 20
   std::string_view block = {};  ///< header lines as received, CR LF between them, without the status line
 
   /// The value of the first header of that name (any case), without surrounding blanks; empty if none.
@@ -78,9 +78,9 @@ struct HttpTimings {
 /// How a transfer ended. `clean` means that the framing of HTTP says the body is whole.
 struct HttpEnd {
   bool clean = false;
-  bool head_complete = false;             ///< the empty line after the headers came
-  ErrorCode code = ErrorCode::internal;   ///< why, if not clean
-  std::string cause = {};                 ///< the engine's own words, one line
+  bool head_complete = false;            ///< the empty line after the headers came
+  ErrorCode code = ErrorCode::internal;  ///< why, if not clean
+  std::string cause = {};                ///< the engine's own words, one line
   HttpTimings timings = {};
 };
 

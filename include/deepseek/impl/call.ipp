@@ -28,7 +28,8 @@ DEEPSEEK_DECL std::vector<std::shared_ptr<Policy>> all_policies(const ClientOpti
   return policies;
 }
 
-DEEPSEEK_DECL ClientCore::ClientCore(ClientOptions options, std::shared_ptr<Reactor> reactor, std::shared_ptr<Transport> transport)
+DEEPSEEK_DECL ClientCore::ClientCore(ClientOptions options, std::shared_ptr<Reactor> reactor,
+                                     std::shared_ptr<Transport> transport)
     : options_(std::move(options)),
       reactor_(std::move(reactor)),
       pipeline_(std::make_unique<Pipeline>(all_policies(options_), std::move(transport), *reactor_)),
@@ -62,8 +63,10 @@ DEEPSEEK_DECL void ClientCore::add(LiveCall& call) {
 }
 
 DEEPSEEK_DECL void ClientCore::remove(LiveCall& call) {
-  if (call.previous_) call.previous_->next_ = call.next_;
-  else if (first_ == &call) first_ = call.next_;
+  if (call.previous_)
+    call.previous_->next_ = call.next_;
+  else if (first_ == &call)
+    first_ = call.next_;
   if (call.next_) call.next_->previous_ = call.previous_;
   call.previous_ = call.next_ = nullptr;
   if (!first_ && idle_waiter_) reactor_->signal(*std::exchange(idle_waiter_, nullptr));
@@ -78,8 +81,10 @@ DEEPSEEK_DECL void ClientCore::cancel_all() {
 }
 
 DEEPSEEK_DECL void ClientCore::signal_when_idle(Waiter& waiter) {
-  if (first_) idle_waiter_ = &waiter;
-  else reactor_->signal(waiter);
+  if (first_)
+    idle_waiter_ = &waiter;
+  else
+    reactor_->signal(waiter);
 }
 
 DEEPSEEK_DECL ClientLife::~ClientLife() {
@@ -120,8 +125,10 @@ DEEPSEEK_DECL void LiveCall::launch(const CancelToken& token, bool wait_follows)
   token_ = token;
   call_->started = reactor.clock().steady_now();
   auto start = [self = shared_from_this(), this] { begin(); };
-  if (wait_follows) reactor.post_before_wait(std::move(start));
-  else reactor.post(std::move(start));
+  if (wait_follows)
+    reactor.post_before_wait(std::move(start));
+  else
+    reactor.post(std::move(start));
 }
 
 DEEPSEEK_DECL void LiveCall::begin() {
@@ -150,8 +157,9 @@ DEEPSEEK_DECL void LiveCall::abort(Error reason) {
 DEEPSEEK_DECL void LiveCall::on_frame(const Frame& frame) {
   if (ended_) return;
   if (frame.kind == FrameKind::token && call_->facts.first_token.count() == 0)
-    call_->facts.first_token = std::max(std::chrono::microseconds(1), std::chrono::duration_cast<std::chrono::microseconds>(
-                                            core_->reactor().now() - call_->started));
+    call_->facts.first_token =
+        std::max(std::chrono::microseconds(1),
+                 std::chrono::duration_cast<std::chrono::microseconds>(core_->reactor().now() - call_->started));
   if (frame.kind == FrameKind::token || frame.kind == FrameKind::data) deliver_frame();
 }
 
@@ -159,7 +167,8 @@ DEEPSEEK_DECL void LiveCall::on_end(std::optional<Error> error) {
   if (std::exchange(ended_, true)) return;
   const auto keep = shared_from_this();
   CallFacts& facts = call_->facts;
-  facts.total = std::chrono::duration_cast<std::chrono::microseconds>(core_->reactor().clock().steady_now() - call_->started);
+  facts.total =
+      std::chrono::duration_cast<std::chrono::microseconds>(core_->reactor().clock().steady_now() - call_->started);
   call_->on_abort = nullptr;
   if (error) {
     error = error->with([&](ErrorDetails& details) {
@@ -215,7 +224,8 @@ DEEPSEEK_DECL CallInfo LiveCall::info() const {
   info.http_status = facts.http_status;
   info.http_version = facts.http_version;
   info.reused_connection = facts.http.reused_connection;
-  info.timings = {facts.http.dns, facts.http.connect, facts.http.tls, facts.http.first_byte, facts.first_token, facts.total};
+  info.timings = {facts.http.dns,        facts.http.connect, facts.http.tls,
+                  facts.http.first_byte, facts.first_token,  facts.total};
   return info;
 }
 
@@ -292,7 +302,8 @@ DEEPSEEK_DECL Result<CallPtr> make_call(ClientCore& core, const Operation& opera
 
 /// The steps that chat and FIM share.
 template <class Request, class Encode>
-Result<Prepared> prepare_with(ClientCore& core, const Request& request, bool stream, const CallOptions& options, Encode&& encode_body) {
+Result<Prepared> prepare_with(ClientCore& core, const Request& request, bool stream, const CallOptions& options,
+                              Encode&& encode_body) {
   auto call = make_call(core, operation_of(request, stream), options);
   if (!call) return std::move(call).error();
   if (core.options().lint)
@@ -305,11 +316,13 @@ Result<Prepared> prepare_with(ClientCore& core, const Request& request, bool str
   return Prepared{*std::move(call), std::move(decoder)};
 }
 
-DEEPSEEK_DECL Result<Prepared> prepare(ClientCore& core, const ChatRequest& request, bool stream, const CallOptions& options) {
+DEEPSEEK_DECL Result<Prepared> prepare(ClientCore& core, const ChatRequest& request, bool stream,
+                                       const CallOptions& options) {
   return prepare_with(core, request, stream, options, [&] { return encode(request, core.options().model, stream); });
 }
 
-DEEPSEEK_DECL Result<Prepared> prepare(ClientCore& core, const CompletionRequest& request, bool stream, const CallOptions& options) {
+DEEPSEEK_DECL Result<Prepared> prepare(ClientCore& core, const CompletionRequest& request, bool stream,
+                                       const CallOptions& options) {
   return prepare_with(core, request, stream, options, [&] { return encode(request, stream); });
 }
 

@@ -43,7 +43,8 @@ class WaitingCall final : public ReplyCall {
 /// exception of the user's cancels the call; it cannot cross libcurl.
 class HandlerCall final : public ReplyCall {
  public:
-  HandlerCall(std::shared_ptr<ClientCore> core, CallPtr call, std::shared_ptr<ReplyDecoder> decoder, ChatHandler handler)
+  HandlerCall(std::shared_ptr<ClientCore> core, CallPtr call, std::shared_ptr<ReplyDecoder> decoder,
+              ChatHandler handler)
       : ReplyCall(std::move(core), std::move(call), std::move(decoder), true),
         handler_(std::move(handler)),
         executor_(this->core().options().executor) {}
@@ -51,8 +52,10 @@ class HandlerCall final : public ReplyCall {
  private:
   void on_chunk(const ChatChunk& chunk) override {
     if (!handler_.on_chunk) return;
-    if (executor_) queue_chunk(chunk);
-    else run_chunk(chunk);
+    if (executor_)
+      queue_chunk(chunk);
+    else
+      run_chunk(chunk);
   }
 
   // The handler is destroyed after its completion, even if the user keeps the CallHandle.
@@ -109,8 +112,8 @@ class HandlerCall final : public ReplyCall {
   bool paused_ = false;        // guarded
 };
 
-DEEPSEEK_DECL CallHandle start_handler(const std::shared_ptr<ClientCore>& core, Result<Prepared> prepared, ChatHandler handler,
-                                       const CallOptions& options) {
+DEEPSEEK_DECL CallHandle start_handler(const std::shared_ptr<ClientCore>& core, Result<Prepared> prepared,
+                                       ChatHandler handler, const CallOptions& options) {
   if (core->forked()) {
     // There is no I/O thread in the child; saying nothing would be worse than saying it here.
     if (handler.on_end) handler.on_end(forked_error());
@@ -125,7 +128,8 @@ DEEPSEEK_DECL CallHandle start_handler(const std::shared_ptr<ClientCore>& core, 
 
 // --- pull face ---------------------------------------------------------------------------------------
 
-DEEPSEEK_DECL Stream start_stream(const std::shared_ptr<ClientCore>& core, Result<Prepared> prepared, const CallOptions& options) {
+DEEPSEEK_DECL Stream start_stream(const std::shared_ptr<ClientCore>& core, Result<Prepared> prepared,
+                                  const CallOptions& options) {
   if (!prepared) return StreamAccess::refused(std::move(prepared).error());
   auto live = std::make_shared<PullCall>(core, prepared->call, prepared->decoder, false);
   live->launch(options.cancel, true);
@@ -209,22 +213,24 @@ class WaitingBodyCall final : public BodyCall<T> {
 };
 
 template <class T>
-CallHandle start_body(const std::shared_ptr<ClientCore>& core, const Operation& operation, Result<T> (*decode)(std::string_view),
-                      Function<void(Result<T>)> on_end, const CallOptions& options) {
+CallHandle start_body(const std::shared_ptr<ClientCore>& core, const Operation& operation,
+                      Result<T> (*decode)(std::string_view), Function<void(Result<T>)> on_end,
+                      const CallOptions& options) {
   if (core->forked()) {
     if (on_end) on_end(forked_error());
     return CallHandle();
   }
   auto call = make_call(*core, operation, options);
-  auto live = std::make_shared<BodyHandlerCall<T>>(core, call ? *call : std::make_shared<Call>(), decode, std::move(on_end));
+  auto live =
+      std::make_shared<BodyHandlerCall<T>>(core, call ? *call : std::make_shared<Call>(), decode, std::move(on_end));
   if (!call) live->refuse(call.error());
   live->launch(options.cancel, false);
   return CallHandle(std::move(live));
 }
 
 template <class T>
-Result<T> run_body(const std::shared_ptr<ClientCore>& core, const Operation& operation, Result<T> (*decode)(std::string_view),
-                   const CallOptions& options) {
+Result<T> run_body(const std::shared_ptr<ClientCore>& core, const Operation& operation,
+                   Result<T> (*decode)(std::string_view), const CallOptions& options) {
   auto call = make_call(*core, operation, options);
   if (!call) return std::move(call).error();
   if (core->reactor().on_loop()) return wrong_thread_error();
@@ -234,7 +240,8 @@ Result<T> run_body(const std::shared_ptr<ClientCore>& core, const Operation& ope
 // --- creation ----------------------------------------------------------------------------------------
 
 DEEPSEEK_DECL std::optional<Error> check_options(ClientOptions& options) {
-  if (options.endpoints.empty()) options.endpoints.push_back(Endpoint{default_base_url, Credential(), std::nullopt, false});
+  if (options.endpoints.empty())
+    options.endpoints.push_back(Endpoint{default_base_url, Credential(), std::nullopt, false});
   if (options.endpoints.size() > 1)
     return Error(ErrorCode::invalid_options, "more than one endpoint is given, and there is no failover policy yet",
                  "give one endpoint");
@@ -248,7 +255,8 @@ DEEPSEEK_DECL std::optional<Error> check_options(ClientOptions& options) {
   if (options.stream_buffer_bytes < 4 * KiB || options.stream_buffer_bytes > GiB)
     return Error(ErrorCode::invalid_options, "ClientOptions::stream_buffer_bytes is outside 4 KiB ... 1 GiB");
   const SizeLimits& l = options.size_limits;
-  for (const auto limit : {l.header_bytes, l.line_bytes, l.event_bytes, l.body_bytes, l.stream_bytes, l.error_body_bytes})
+  for (const auto limit :
+       {l.header_bytes, l.line_bytes, l.event_bytes, l.body_bytes, l.stream_bytes, l.error_body_bytes})
     if (limit == 0) return Error(ErrorCode::invalid_options, "a limit is zero: nothing could be received");
   if (l.line_bytes > GiB || l.event_bytes > GiB || l.body_bytes > GiB)
     return Error(ErrorCode::invalid_options, "a limit on what is held in memory is larger than 1 GiB");
@@ -271,7 +279,9 @@ DEEPSEEK_DECL Result<std::shared_ptr<Transport>> make_transport(ClientOptions& o
   return make_http_transport(*std::move(engine));
 }
 
-DEEPSEEK_DECL const std::shared_ptr<ClientCore>& ClientAccess::core(const DeepSeekClient& client) { return client.life_->core(); }
+DEEPSEEK_DECL const std::shared_ptr<ClientCore>& ClientAccess::core(const DeepSeekClient& client) {
+  return client.life_->core();
+}
 
 DEEPSEEK_DECL ChatRequest one_message(std::string_view prompt) {
   ChatRequest request;
@@ -290,7 +300,8 @@ DEEPSEEK_DECL Result<DeepSeekClient> DeepSeekClient::create(ClientOptions option
   if (!options.clock) options.clock = std::make_shared<Clock>();
   auto reactor = std::make_shared<detail::Reactor>(options.clock);
   if (!reactor->ok())
-    return Error(ErrorCode::internal, "the process has no file descriptors left for a client", "raise the limit on open files");
+    return Error(ErrorCode::internal, "the process has no file descriptors left for a client",
+                 "raise the limit on open files");
   auto core = std::make_shared<detail::ClientCore>(std::move(options), std::move(reactor), *std::move(transport));
   return DeepSeekClient(std::make_shared<detail::ClientLife>(std::move(core)));
 }
@@ -323,29 +334,35 @@ DEEPSEEK_DECL Stream DeepSeekClient::stream(std::string_view prompt, const CallO
   return stream(detail::one_message(prompt), options);
 }
 
-DEEPSEEK_DECL CallHandle DeepSeekClient::chat_async(const ChatRequest& request, ChatHandler handler, const CallOptions& options) const {
+DEEPSEEK_DECL CallHandle DeepSeekClient::chat_async(const ChatRequest& request, ChatHandler handler,
+                                                    const CallOptions& options) const {
   const auto& core = life_->core();
   return detail::start_handler(core, detail::prepare(*core, request, true, options), std::move(handler), options);
 }
 
-DEEPSEEK_DECL CallHandle DeepSeekClient::chat_whole_async(const ChatRequest& request, Function<void(Result<ChatReply>)> on_end,
+DEEPSEEK_DECL CallHandle DeepSeekClient::chat_whole_async(const ChatRequest& request,
+                                                          Function<void(Result<ChatReply>)> on_end,
                                                           const CallOptions& options) const {
   const auto& core = life_->core();
-  return detail::start_handler(core, detail::prepare(*core, request, false, options), ChatHandler{{}, std::move(on_end)}, options);
+  return detail::start_handler(core, detail::prepare(*core, request, false, options),
+                               ChatHandler{{}, std::move(on_end)}, options);
 }
 
-DEEPSEEK_DECL std::future<Result<ChatReply>> DeepSeekClient::chat_future(const ChatRequest& request, const CallOptions& options) const {
+DEEPSEEK_DECL std::future<Result<ChatReply>> DeepSeekClient::chat_future(const ChatRequest& request,
+                                                                         const CallOptions& options) const {
   std::future<Result<ChatReply>> future;
   chat_whole_async(request, detail::keep_promise(future), options);
   return future;
 }
 
-DEEPSEEK_DECL Result<ChatReply> DeepSeekClient::complete(const CompletionRequest& request, const CallOptions& options) const {
+DEEPSEEK_DECL Result<ChatReply> DeepSeekClient::complete(const CompletionRequest& request,
+                                                         const CallOptions& options) const {
   const auto& core = life_->core();
   return detail::run_waiting(core, detail::prepare(*core, request, false, options), options);
 }
 
-DEEPSEEK_DECL Stream DeepSeekClient::complete_stream(const CompletionRequest& request, const CallOptions& options) const {
+DEEPSEEK_DECL Stream DeepSeekClient::complete_stream(const CompletionRequest& request,
+                                                     const CallOptions& options) const {
   const auto& core = life_->core();
   return detail::start_stream(core, detail::prepare(*core, request, true, options), options);
 }
@@ -356,10 +373,12 @@ DEEPSEEK_DECL CallHandle DeepSeekClient::complete_async(const CompletionRequest&
   return detail::start_handler(core, detail::prepare(*core, request, true, options), std::move(handler), options);
 }
 
-DEEPSEEK_DECL CallHandle DeepSeekClient::complete_whole_async(const CompletionRequest& request, Function<void(Result<ChatReply>)> on_end,
+DEEPSEEK_DECL CallHandle DeepSeekClient::complete_whole_async(const CompletionRequest& request,
+                                                              Function<void(Result<ChatReply>)> on_end,
                                                               const CallOptions& options) const {
   const auto& core = life_->core();
-  return detail::start_handler(core, detail::prepare(*core, request, false, options), ChatHandler{{}, std::move(on_end)}, options);
+  return detail::start_handler(core, detail::prepare(*core, request, false, options),
+                               ChatHandler{{}, std::move(on_end)}, options);
 }
 
 DEEPSEEK_DECL std::future<Result<ChatReply>> DeepSeekClient::complete_future(const CompletionRequest& request,
@@ -385,16 +404,20 @@ DEEPSEEK_DECL Result<ModelList> DeepSeekClient::models(const CallOptions& option
   return detail::run_body<ModelList>(life_->core(), detail::models_operation(), &detail::decode_models, options);
 }
 
-DEEPSEEK_DECL CallHandle DeepSeekClient::models_async(Function<void(Result<ModelList>)> on_end, const CallOptions& options) const {
-  return detail::start_body<ModelList>(life_->core(), detail::models_operation(), &detail::decode_models, std::move(on_end), options);
+DEEPSEEK_DECL CallHandle DeepSeekClient::models_async(Function<void(Result<ModelList>)> on_end,
+                                                      const CallOptions& options) const {
+  return detail::start_body<ModelList>(life_->core(), detail::models_operation(), &detail::decode_models,
+                                       std::move(on_end), options);
 }
 
 DEEPSEEK_DECL Result<Balance> DeepSeekClient::balance(const CallOptions& options) const {
   return detail::run_body<Balance>(life_->core(), detail::balance_operation(), &detail::decode_balance, options);
 }
 
-DEEPSEEK_DECL CallHandle DeepSeekClient::balance_async(Function<void(Result<Balance>)> on_end, const CallOptions& options) const {
-  return detail::start_body<Balance>(life_->core(), detail::balance_operation(), &detail::decode_balance, std::move(on_end), options);
+DEEPSEEK_DECL CallHandle DeepSeekClient::balance_async(Function<void(Result<Balance>)> on_end,
+                                                       const CallOptions& options) const {
+  return detail::start_body<Balance>(life_->core(), detail::balance_operation(), &detail::decode_balance,
+                                     std::move(on_end), options);
 }
 
 // --- handle ------------------------------------------------------------------------------------------

@@ -46,12 +46,12 @@ class QueueState final : public std::enable_shared_from_this<QueueState> {
   std::size_t position_ = 0;   // consumer only
 
   mutable std::mutex mutex_;
-  ChunkBatch incoming_;            // guarded
-  std::vector<Event> pending_;     // guarded
-  bool readable_ = false;          // guarded: ready_ is set
-  bool closed_ = false;            // guarded
+  ChunkBatch incoming_;                          // guarded
+  std::vector<Event> pending_;                   // guarded
+  bool readable_ = false;                        // guarded: ready_ is set
+  bool closed_ = false;                          // guarded
   std::vector<std::weak_ptr<QueueCall>> calls_;  // guarded: for close()
-  std::size_t live_ = 0;           // guarded
+  std::size_t live_ = 0;                         // guarded
 };
 
 class QueueCall final : public ReplyCall {

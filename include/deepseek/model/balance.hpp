@@ -9,7 +9,7 @@ DEEPSEEK_BEGIN_NAMESPACE
 
 /// Amounts are decimal strings, as the service sends them: no rounding here.
 struct BalanceInfo {
-  std::string currency = {};           ///< CNY, USD
+  std::string currency = {};  ///< CNY, USD
   std::string total_balance = {};
   std::string granted_balance = {};
   std::string topped_up_balance = {};

@@ -44,34 +44,34 @@ inline constexpr const char* v4_pro = "deepseek-v4-pro";
 /// A chat request. An empty optional is not sent; there is no `stream` field: the verb decides.
 struct ChatRequest {
   std::vector<Message> messages = {};
-  std::string model = {};                             ///< empty: ClientOptions::model
-  std::optional<std::string> thinking = {};           ///< enabled (the service's default), disabled
-  std::optional<std::string> reasoning_effort = {};   ///< none, low, high, max
-  std::optional<std::int64_t> max_tokens = {};        ///< 1 ... 393216; reasoning counts
-  std::optional<std::string> response_format = {};    ///< text, json_object (the prompt must say "json")
-  std::vector<std::string> stop = {};                 ///< up to 16
-  std::optional<bool> include_usage = {};             ///< stream_options; sent on streams only
-  std::optional<double> temperature = {};             ///< 0 ... 2; no effect while thinking
-  std::optional<double> top_p = {};                   ///< (0, 1]
-  std::vector<Tool> tools = {};                       ///< up to 128
+  std::string model = {};                            ///< empty: ClientOptions::model
+  std::optional<std::string> thinking = {};          ///< enabled (the service's default), disabled
+  std::optional<std::string> reasoning_effort = {};  ///< none, low, high, max
+  std::optional<std::int64_t> max_tokens = {};       ///< 1 ... 393216; reasoning counts
+  std::optional<std::string> response_format = {};   ///< text, json_object (the prompt must say "json")
+  std::vector<std::string> stop = {};                ///< up to 16
+  std::optional<bool> include_usage = {};            ///< stream_options; sent on streams only
+  std::optional<double> temperature = {};            ///< 0 ... 2; no effect while thinking
+  std::optional<double> top_p = {};                  ///< (0, 1]
+  std::vector<Tool> tools = {};                      ///< up to 128
   std::optional<ToolChoice> tool_choice = {};
   std::optional<bool> logprobs = {};
-  std::optional<int> top_logprobs = {};               ///< 0 ... 20, needs logprobs
-  std::optional<std::string> user_id = {};            ///< [a-zA-Z0-9_-]{1,512}: isolates cache and scheduling
-  std::optional<double> frequency_penalty = {};       ///< -2 ... 2; accepted without effect
-  std::optional<double> presence_penalty = {};        ///< -2 ... 2; accepted without effect
-  std::optional<std::string> safety_check = {};       ///< level: low, high
-  std::optional<bool> title = {};                     ///< ask for a conversation title
-  RawJson extra = {};                                 ///< further top-level members, as one JSON object
+  std::optional<int> top_logprobs = {};          ///< 0 ... 20, needs logprobs
+  std::optional<std::string> user_id = {};       ///< [a-zA-Z0-9_-]{1,512}: isolates cache and scheduling
+  std::optional<double> frequency_penalty = {};  ///< -2 ... 2; accepted without effect
+  std::optional<double> presence_penalty = {};   ///< -2 ... 2; accepted without effect
+  std::optional<std::string> safety_check = {};  ///< level: low, high
+  std::optional<bool> title = {};                ///< ask for a conversation title
+  RawJson extra = {};                            ///< further top-level members, as one JSON object
 };
 
 /// One alternative of a reply. DeepSeek sends one; other servers may send `n`.
 struct ChatChoice {
   int index = 0;
   Message message = {};
-  std::string finish_reason = {};   ///< empty: none came
-  RawJson logprobs = {};            ///< {"content":[...],"reasoning_content":[...]} as sent; streams: joined
-  RawJson extra = {};               ///< unknown members of the choice
+  std::string finish_reason = {};  ///< empty: none came
+  RawJson logprobs = {};           ///< {"content":[...],"reasoning_content":[...]} as sent; streams: joined
+  RawJson extra = {};              ///< unknown members of the choice
 };
 
 /// Where the time of a call went; zero: that phase did not happen. All since the call began except
@@ -88,13 +88,13 @@ struct Timings {
 /// Facts about how a reply came.
 struct CallInfo {
   int attempts = 1;
-  std::string trace_id = {};       ///< x-ds-trace-id
+  std::string trace_id = {};  ///< x-ds-trace-id
   int http_status = 0;
-  int http_version = 0;            ///< 11, 20; 0: not HTTP
+  int http_version = 0;  ///< 11, 20; 0: not HTTP
   bool reused_connection = false;
-  bool end_mark_missing = false;   ///< a stream that ended well, but without [DONE]
-  bool reasoning_only = false;     ///< complete, but only reasoning came
-  std::string cache = "off";       ///< off, miss, or the level that answered
+  bool end_mark_missing = false;  ///< a stream that ended well, but without [DONE]
+  bool reasoning_only = false;    ///< complete, but only reasoning came
+  std::string cache = "off";      ///< off, miss, or the level that answered
   Timings timings = {};
 };
 
@@ -104,12 +104,12 @@ struct ChatReply {
   std::string id = {};
   std::string object = {};
   std::int64_t created = 0;
-  std::string model = {};               ///< the name that answered; may differ from the one asked for
+  std::string model = {};  ///< the name that answered; may differ from the one asked for
   std::string system_fingerprint = {};
   std::vector<ChatChoice> choices = {};
   std::optional<Usage> usage = {};
   std::string title = {};
-  RawJson extra = {};                   ///< unknown top-level members
+  RawJson extra = {};  ///< unknown top-level members
   CallInfo info = {};
 
   // The first choice, which is the only one on DeepSeek. Empty if there is none.

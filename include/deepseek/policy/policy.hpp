@@ -13,8 +13,19 @@ DEEPSEEK_BEGIN_NAMESPACE
 /// Where in the pipeline a policy stands. Order is by phase, never by insertion: once per operation from
 /// check to retry, once per attempt from route to observe_attempt.
 enum class Phase {
-  check, deadline, observe_operation, user_operation, cache, single_flight, retry,
-  route, breaker, admission, authorise, user_attempt, observe_attempt,
+  check,
+  deadline,
+  observe_operation,
+  user_operation,
+  cache,
+  single_flight,
+  retry,
+  route,
+  breaker,
+  admission,
+  authorise,
+  user_attempt,
+  observe_attempt,
 };
 
 class Pipeline;

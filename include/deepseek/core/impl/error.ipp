@@ -7,18 +7,30 @@ DEEPSEEK_BEGIN_NAMESPACE
 
 DEEPSEEK_DECL const char* to_string(Outcome outcome) noexcept {
   switch (outcome) {
-    case Outcome::complete: return "complete";
-    case Outcome::truncated: return "truncated";
-    case Outcome::empty: return "empty";
-    case Outcome::malformed: return "malformed";
-    case Outcome::service_error: return "service_error";
-    case Outcome::filtered: return "filtered";
-    case Outcome::no_capacity: return "no_capacity";
-    case Outcome::refused: return "refused";
-    case Outcome::http_error: return "http_error";
-    case Outcome::network_error: return "network_error";
-    case Outcome::timed_out: return "timed_out";
-    case Outcome::cancelled: return "cancelled";
+    case Outcome::complete:
+      return "complete";
+    case Outcome::truncated:
+      return "truncated";
+    case Outcome::empty:
+      return "empty";
+    case Outcome::malformed:
+      return "malformed";
+    case Outcome::service_error:
+      return "service_error";
+    case Outcome::filtered:
+      return "filtered";
+    case Outcome::no_capacity:
+      return "no_capacity";
+    case Outcome::refused:
+      return "refused";
+    case Outcome::http_error:
+      return "http_error";
+    case Outcome::network_error:
+      return "network_error";
+    case Outcome::timed_out:
+      return "timed_out";
+    case Outcome::cancelled:
+      return "cancelled";
   }
   return "refused";
 }

@@ -72,7 +72,8 @@ DEEPSEEK_DECL void Poller::dispatch() {
 
 DEEPSEEK_DECL void Poller::wake() noexcept {
   const std::uint64_t one = 1;
-  while (::write(wake_fd_, &one, sizeof one) < 0 && errno == EINTR) {}
+  while (::write(wake_fd_, &one, sizeof one) < 0 && errno == EINTR) {
+  }
 }
 
 DEEPSEEK_DECL ReadyFd::ReadyFd() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
@@ -83,12 +84,14 @@ DEEPSEEK_DECL ReadyFd::~ReadyFd() {
 
 DEEPSEEK_DECL void ReadyFd::set() noexcept {
   const std::uint64_t one = 1;
-  while (::write(fd_, &one, sizeof one) < 0 && errno == EINTR) {}
+  while (::write(fd_, &one, sizeof one) < 0 && errno == EINTR) {
+  }
 }
 
 DEEPSEEK_DECL void ReadyFd::clear() noexcept {
   std::uint64_t count = 0;
-  while (::read(fd_, &count, sizeof count) < 0 && errno == EINTR) {}
+  while (::read(fd_, &count, sizeof count) < 0 && errno == EINTR) {
+  }
 }
 
 DEEPSEEK_DECL std::atomic<unsigned>& fork_counter() noexcept {
@@ -119,7 +122,7 @@ DEEPSEEK_DECL bool is_hashed_ca_folder(const char* path) noexcept {
 }
 
 DEEPSEEK_DECL bool is_readable_file(const char* path) noexcept {
-  struct stat info {};
+  struct stat info{};
   return ::stat(path, &info) == 0 && !S_ISDIR(info.st_mode) && ::access(path, R_OK) == 0;
 }
 

@@ -69,7 +69,8 @@ DEEPSEEK_DECL bool TimerHeap::take_due(TimePoint now, Task& task) {
 
 // --- reactor -----------------------------------------------------------------------------------------
 
-DEEPSEEK_DECL Reactor::Reactor(std::shared_ptr<Clock> clock) : clock_(std::move(clock)), now_(clock_->steady_now()), driven_since_(now_) {}
+DEEPSEEK_DECL Reactor::Reactor(std::shared_ptr<Clock> clock)
+    : clock_(std::move(clock)), now_(clock_->steady_now()), driven_since_(now_) {}
 
 DEEPSEEK_DECL Reactor::~Reactor() {
   if (io_thread_.joinable()) io_thread_.detach();  // only the I/O thread itself can still be running here
@@ -167,7 +168,9 @@ DEEPSEEK_DECL void Reactor::run_ready() {
   Waiter nobody;
   take_loop(&nobody);
   lock.unlock();
-  for (int turns = 0; turns < 16 && !hand_over_.load(std::memory_order_acquire) && (run_tasks() || run_timers()); ++turns) {}
+  for (int turns = 0; turns < 16 && !hand_over_.load(std::memory_order_acquire) && (run_tasks() || run_timers());
+       ++turns) {
+  }
   lock.lock();
   leave_loop();
   pass_on();

@@ -10,8 +10,14 @@ DEEPSEEK_BEGIN_NAMESPACE
 
 DEEPSEEK_DECL Secret::Secret(std::string value) : value_(std::move(value)) {}
 
-// A moved-from short string still holds its characters in place: exchange with a fresh one and wipe.
-DEEPSEEK_DECL Secret::Secret(Secret&& other) noexcept : value_(other.value_.data(), other.value_.size()) {
+// A moved-from short string still holds its characters in place: those are copied and wiped. A long one
+// hands its buffer over.
+DEEPSEEK_DECL Secret::Secret(Secret&& other) noexcept {
+  if (other.value_.capacity() > std::string().capacity()) {
+    value_.swap(other.value_);
+    return;
+  }
+  value_ = other.value_;
   OPENSSL_cleanse(other.value_.data(), other.value_.size());
   other.value_.clear();
 }

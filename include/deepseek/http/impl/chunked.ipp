@@ -86,7 +86,8 @@ DEEPSEEK_DECL std::string_view ChunkedReader::feed(std::string_view block, std::
         if (*at++ == '\n') state_ = left_ == 0 ? State::trailer : State::data;
         break;
       case State::data: {
-        const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(left_, static_cast<std::uint64_t>(end - at)));
+        const auto count =
+            static_cast<std::size_t>(std::min<std::uint64_t>(left_, static_cast<std::uint64_t>(end - at)));
         hand_out({at, count});
         at += count;
         left_ -= count;
@@ -103,7 +104,9 @@ DEEPSEEK_DECL std::string_view ChunkedReader::feed(std::string_view block, std::
         ++at;
         break;
       case State::trailer:
-      case State::fault: at = end; break;
+      case State::fault:
+        at = end;
+        break;
     }
   }
   return used > 0 ? std::string_view(scratch).substr(0, used) : first;

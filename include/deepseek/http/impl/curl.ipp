@@ -37,6 +37,12 @@ class CurlSocket final : public IoWatcher {
   bool write_ = false;
 };
 
+/// Request headers in libcurl's form. Outlives the transfer in its handle's place, to be filled again.
+struct CurlHeaders {
+  std::string text;  // NUL-separated lines that nodes point into
+  std::vector<curl_slist> nodes;
+};
+
 class CurlTransfer final : public HttpTransfer, public std::enable_shared_from_this<CurlTransfer> {
  public:
   enum class State { waiting, running, ended };
@@ -70,21 +76,20 @@ class CurlTransfer final : public HttpTransfer, public std::enable_shared_from_t
   State state_ = State::waiting;
   std::size_t live_index_ = 0;
   bool paused_ = false;
-  bool held_ = false;              // libcurl holds data back because write_entry() said so
+  bool held_ = false;  // libcurl holds data back because write_entry() said so
   bool head_begun_ = false;
   bool head_complete_ = false;
   std::optional<ChunkedReader> chunks_;  // set for a chunked body
   int status_ = 0;
   int version_ = 0;
-  std::string block_;              // header lines of the response
+  std::string block_;  // header lines of the response
   std::uint64_t header_bytes_ = 0;
   std::uint64_t body_offset_ = 0;
   std::optional<ErrorCode> own_failure_;
   const char* own_cause_ = "";
   TimePoint started_{};
   Loop::TimerId phase_timer_ = 0;
-  std::string header_text_;        // NUL-separated lines that header_nodes_ point into
-  std::vector<curl_slist> header_nodes_;
+  CurlHeaders headers_;
   char error_text_[CURL_ERROR_SIZE] = {};
 };
 
@@ -104,12 +109,13 @@ class CurlEngine final : public HttpEngine {
   static int timer_entry(CURLM*, long ms, void* self) noexcept;
   static int close_entry(void* self, curl_socket_t fd) noexcept;
 
-  CURL* take_easy();
+  void take_easy(CurlTransfer& transfer);
   void set_common_options(CURL* easy);
   void set_tls_options(CURL* easy);
   void set_proxy_options(CURL* easy);
   void add(CurlTransfer& transfer);
   void remove(CurlTransfer& transfer);
+  void renew(CURL* easy);
   void act(curl_socket_t fd, int mask);
   void collect_finished();
   void settle();
@@ -126,7 +132,12 @@ class CurlEngine final : public HttpEngine {
   curl_slist* resolve_ = nullptr;
   std::string ca_file_, ca_path_;
   std::vector<std::unique_ptr<CurlSocket>> sockets_;  // by descriptor
-  std::vector<CURL*> free_;
+  struct Free {
+    CURL* easy;
+    CurlHeaders headers;
+  };
+  std::vector<Free> free_;
+  std::string spare_block_;  // of a head that was handed out; a head that comes alone needs no other
   std::vector<std::shared_ptr<CurlTransfer>> live_;
   std::vector<std::shared_ptr<CurlTransfer>> to_add_;     // started inside a callback of libcurl
   std::vector<std::shared_ptr<CurlTransfer>> to_remove_;  // cancelled inside a callback of libcurl
@@ -235,7 +246,7 @@ DEEPSEEK_DECL CurlEngine::~CurlEngine() {
     curl_multi_remove_handle(multi_, transfer->easy_);
     curl_easy_cleanup(transfer->easy_);
   }
-  for (CURL* easy : free_) curl_easy_cleanup(easy);
+  for (const Free& free : free_) curl_easy_cleanup(free.easy);
   if (multi_) curl_multi_cleanup(multi_);
   curl_slist_free_all(resolve_);
   if (loop_) loop_->unschedule(timer_);
@@ -303,28 +314,31 @@ DEEPSEEK_DECL std::size_t CurlEngine::buffer_bytes() const noexcept {
   return live_.size() <= 64 ? 16 * 1024 : 2 * 1024;
 }
 
-DEEPSEEK_DECL CURL* CurlEngine::take_easy() {
+DEEPSEEK_DECL void CurlEngine::take_easy(CurlTransfer& transfer) {
   if (!free_.empty()) {
-    CURL* easy = free_.back();
+    transfer.easy_ = free_.back().easy;
+    transfer.headers_ = std::move(free_.back().headers);
     free_.pop_back();
-    return easy;
+    return;
   }
-  CURL* easy = curl_easy_init();
-  if (easy) set_common_options(easy);
-  return easy;
+  transfer.easy_ = curl_easy_init();
+  if (transfer.easy_) set_common_options(transfer.easy_);
 }
 
-DEEPSEEK_DECL std::shared_ptr<HttpTransfer> CurlEngine::start(HttpRequest request, std::shared_ptr<HttpHandler> handler) {
+DEEPSEEK_DECL std::shared_ptr<HttpTransfer> CurlEngine::start(HttpRequest request,
+                                                              std::shared_ptr<HttpHandler> handler) {
   auto transfer = std::make_shared<CurlTransfer>(*this, std::move(request), std::move(handler));
-  if (inside_curl_) to_add_.push_back(transfer);
-  else add(*transfer);
+  if (inside_curl_)
+    to_add_.push_back(transfer);
+  else
+    add(*transfer);
   return transfer;
 }
 
 DEEPSEEK_DECL void CurlEngine::add(CurlTransfer& transfer) {
   if (transfer.state_ != CurlTransfer::State::waiting) return;
   transfer.state_ = CurlTransfer::State::running;
-  transfer.easy_ = take_easy();
+  take_easy(transfer);
   transfer.started_ = loop_->now();
   transfer.live_index_ = live_.size();
   live_.push_back(transfer.shared_from_this());
@@ -344,12 +358,25 @@ DEEPSEEK_DECL void CurlEngine::add(CurlTransfer& transfer) {
   curl_multi_add_handle(multi_, transfer.easy_);
 }
 
+// libcurl replaces a reused connection that turns out dead, and counts that on the handle for as long as
+// the handle lives: the sixth time it fails. Only a reset sets the count to zero.
+DEEPSEEK_DECL void CurlEngine::renew(CURL* easy) {
+  long connects = 0;
+  curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &connects);
+  if (connects == 0) return;
+  curl_easy_reset(easy);
+  set_common_options(easy);
+}
+
 DEEPSEEK_DECL void CurlEngine::remove(CurlTransfer& transfer) {
   loop_->unschedule(std::exchange(transfer.phase_timer_, 0));
   if (CURL* easy = std::exchange(transfer.easy_, nullptr)) {
     curl_multi_remove_handle(multi_, easy);
-    if (free_.size() < max_free_handles) free_.push_back(easy);
-    else curl_easy_cleanup(easy);
+    renew(easy);
+    if (free_.size() < max_free_handles)
+      free_.push_back({easy, std::move(transfer.headers_)});
+    else
+      curl_easy_cleanup(easy);
   }
   if (transfer.live_index_ >= live_.size() || live_[transfer.live_index_].get() != &transfer) return;
   live_.back()->live_index_ = transfer.live_index_;
@@ -392,10 +419,13 @@ DEEPSEEK_DECL void CurlEngine::collect_finished() {
 
 DEEPSEEK_DECL ErrorCode code_of(CURLcode result) noexcept {
   switch (result) {
-    case CURLE_COULDNT_RESOLVE_HOST: return ErrorCode::dns_failed;
+    case CURLE_COULDNT_RESOLVE_HOST:
+      return ErrorCode::dns_failed;
     case CURLE_COULDNT_RESOLVE_PROXY:
-    case CURLE_PROXY: return ErrorCode::proxy_failed;
-    case CURLE_COULDNT_CONNECT: return ErrorCode::connect_failed;
+    case CURLE_PROXY:
+      return ErrorCode::proxy_failed;
+    case CURLE_COULDNT_CONNECT:
+      return ErrorCode::connect_failed;
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CERTPROBLEM:
@@ -404,13 +434,17 @@ DEEPSEEK_DECL ErrorCode code_of(CURLcode result) noexcept {
     case CURLE_SSL_ISSUER_ERROR:
     case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
     case CURLE_SSL_INVALIDCERTSTATUS:
-    case CURLE_SSL_CLIENTCERT: return ErrorCode::tls_failed;
+    case CURLE_SSL_CLIENTCERT:
+      return ErrorCode::tls_failed;
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_BAD_CONTENT_ENCODING:
-    case CURLE_HTTP2: return ErrorCode::http_protocol;
-    case CURLE_OUT_OF_MEMORY: return ErrorCode::internal;
-    default: return ErrorCode::connection_lost;
+    case CURLE_HTTP2:
+      return ErrorCode::http_protocol;
+    case CURLE_OUT_OF_MEMORY:
+      return ErrorCode::internal;
+    default:
+      return ErrorCode::connection_lost;
   }
 }
 
@@ -424,7 +458,7 @@ DEEPSEEK_DECL void CurlEngine::finish(CurlTransfer& transfer, CURLcode result) {
   if (!end.clean) {
     end.code = transfer.own_failure_.value_or(code_of(result));
     if (transfer.head_begun_ && !transfer.head_complete_ && !transfer.own_failure_) end.code = ErrorCode::truncated;
-    end.cause = transfer.own_failure_ ? transfer.own_cause_
+    end.cause = transfer.own_failure_     ? transfer.own_cause_
                 : transfer.error_text_[0] ? transfer.error_text_
                                           : curl_easy_strerror(result);
   }
@@ -439,24 +473,28 @@ DEEPSEEK_DECL void CurlEngine::finish(CurlTransfer& transfer, CURLcode result) {
 DEEPSEEK_DECL void CurlTransfer::prepare_headers() {
   std::size_t bytes = sizeof "Expect:";
   for (const HttpHeader& header : request_.headers) bytes += header.name.size() + header.value.size() + 3;
-  header_text_.reserve(bytes);
-  header_nodes_.reserve(request_.headers.size() + 1);
+  headers_.text.clear();
+  headers_.nodes.clear();
+  headers_.text.reserve(bytes);
+  headers_.nodes.reserve(request_.headers.size() + 1);
   const auto finish_line = [&](std::size_t begin) {
-    header_text_ += '\0';
-    header_nodes_.push_back({header_text_.data() + begin, nullptr});  // stable: reserved above
+    headers_.text += '\0';
+    headers_.nodes.push_back({headers_.text.data() + begin, nullptr});  // stable: reserved above
   };
   for (const HttpHeader& header : request_.headers) {
-    const std::size_t begin = header_text_.size();
-    header_text_ += header.name;
+    const std::size_t begin = headers_.text.size();
+    headers_.text += header.name;
     // "Name:" would remove the header; "Name;" sends it empty.
-    if (header.value.empty()) header_text_ += ';';
-    else header_text_.append(": ").append(header.value);
+    if (header.value.empty())
+      headers_.text += ';';
+    else
+      headers_.text.append(": ").append(header.value);
     finish_line(begin);
   }
-  const std::size_t begin = header_text_.size();
-  header_text_ += "Expect:";  // no 100-continue: it costs a round trip
+  const std::size_t begin = headers_.text.size();
+  headers_.text += "Expect:";  // no 100-continue: it costs a round trip
   finish_line(begin);
-  for (std::size_t i = 0; i + 1 < header_nodes_.size(); ++i) header_nodes_[i].next = &header_nodes_[i + 1];
+  for (std::size_t i = 0; i + 1 < headers_.nodes.size(); ++i) headers_.nodes[i].next = &headers_.nodes[i + 1];
 }
 
 DEEPSEEK_DECL void CurlTransfer::set_request_options() {
@@ -469,7 +507,7 @@ DEEPSEEK_DECL void CurlTransfer::set_request_options() {
   curl_easy_setopt(easy_, CURLOPT_SEEKDATA, this);
   curl_easy_setopt(easy_, CURLOPT_ERRORBUFFER, error_text_);
   curl_easy_setopt(easy_, CURLOPT_URL, request_.url.c_str());
-  curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, header_nodes_.data());
+  curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, headers_.nodes.data());
   curl_easy_setopt(easy_, CURLOPT_BUFFERSIZE, static_cast<long>(engine_.buffer_bytes()));
   // PIPEWAIT lets streams share one HTTP/2 connection instead of racing to open their own; on cleartext
   // HTTP/1.1 it would hold every request back until the first stream ends.
@@ -523,6 +561,7 @@ DEEPSEEK_DECL bool CurlTransfer::on_header(std::string_view line) {
     status_ = static_cast<int>(status);
     version_ = line.compare(0, 7, "HTTP/1.") == 0 ? 10 + (line.size() > 7 ? line[7] - '0' : 1) : 20;
     head_begun_ = true;
+    if (block_.capacity() < engine_.spare_block_.capacity()) block_.swap(engine_.spare_block_);
     block_.clear();
     return true;
   }
@@ -540,6 +579,7 @@ DEEPSEEK_DECL bool CurlTransfer::on_header(std::string_view line) {
   if (version_ < 20 && is_chunked(head.header("transfer-encoding"))) chunks_.emplace();
   const auto keep = handler_;  // the handler may cancel, which drops it
   keep->on_head(head);
+  block_.swap(engine_.spare_block_);
   return state_ != State::ended;
 }
 
@@ -632,7 +672,8 @@ DEEPSEEK_DECL HttpTimings CurlTransfer::timings() const {
   return timings;
 }
 
-DEEPSEEK_DECL void CurlTransfer::arm_phase_timer(std::chrono::microseconds since_start, std::chrono::milliseconds limit) {
+DEEPSEEK_DECL void CurlTransfer::arm_phase_timer(std::chrono::microseconds since_start,
+                                                 std::chrono::milliseconds limit) {
   if (limit.count() <= 0) {
     // No limit on this phase: look again when the next one could be over.
     const HttpTimeouts& t = request_.timeouts;
@@ -678,7 +719,8 @@ DEEPSEEK_DECL void CurlTransfer::check_phase() {
 DEEPSEEK_DECL std::optional<Error> check_curl_options(const CurlOptions& options) {
   const auto missing = [](const std::string& file, const char* name) -> std::optional<Error> {
     if (file.empty() || is_readable_file(file.c_str())) return std::nullopt;
-    return Error(ErrorCode::invalid_options, std::string(name) + " cannot be read", "check the path and its permissions");
+    return Error(ErrorCode::invalid_options, std::string(name) + " cannot be read",
+                 "check the path and its permissions");
   };
   if (auto error = missing(options.tls.ca_file, "TlsOptions::ca_file")) return error;
   if (auto error = missing(options.tls.client_cert_file, "TlsOptions::client_cert_file")) return error;
@@ -690,13 +732,16 @@ DEEPSEEK_DECL std::optional<Error> check_curl_options(const CurlOptions& options
     return Error(ErrorCode::invalid_options, "ProxyOptions::url and from_environment contradict each other", "set one");
   if (options.proxy.url.empty() && !options.proxy.from_environment && !options.proxy.user.empty())
     return Error(ErrorCode::invalid_options, "ProxyOptions::user is set without a proxy", "set ProxyOptions::url");
-  const auto has_scheme = [&](const char* scheme) { return options.proxy.url.compare(0, std::strlen(scheme), scheme) == 0; };
+  const auto has_scheme = [&](const char* scheme) {
+    return options.proxy.url.compare(0, std::strlen(scheme), scheme) == 0;
+  };
   if (!options.proxy.url.empty() && !has_scheme("http://") && !has_scheme("https://") && !has_scheme("socks5://") &&
       !has_scheme("socks5h://"))
     return Error(ErrorCode::invalid_options, "ProxyOptions::url has a scheme this engine does not know",
                  "use http://, https://, socks5:// or socks5h://");
   if (options.read_buffer_bytes != 0 && (options.read_buffer_bytes < 1024 || options.read_buffer_bytes > 524288))
-    return Error(ErrorCode::invalid_options, "CurlOptions::read_buffer_bytes is outside 1024 ... 524288", "use 0 for automatic");
+    return Error(ErrorCode::invalid_options, "CurlOptions::read_buffer_bytes is outside 1024 ... 524288",
+                 "use 0 for automatic");
   return std::nullopt;
 }
 

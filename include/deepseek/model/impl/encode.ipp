@@ -16,7 +16,20 @@ class RequestEncoder {
   Result<std::string> completion(const CompletionRequest& request, bool stream);
 
  private:
-  using Keys = std::vector<std::string_view>;
+  /// The names this library has put into an object; fewer than `room`, whatever the request says.
+  class Keys {
+   public:
+    void push_back(std::string_view name) {
+      if (count_ < room) names_[count_++] = name;
+    }
+    const std::string_view* begin() const noexcept { return names_; }
+    const std::string_view* end() const noexcept { return names_ + count_; }
+
+   private:
+    static constexpr std::size_t room = 32;
+    std::string_view names_[room];
+    std::size_t count_ = 0;
+  };
 
   /// Lengthens the path for as long as it lives.
   class Within {

@@ -126,8 +126,8 @@ class ChatReplyDecoder final : public ReplyDecoder {
 
   ChatReplyDecoder& operator=(ChatReplyDecoder&&) = default;
 
-  bool by_template(std::string_view data, FrameKind& kind);
-  std::string& target_of(const ChunkTemplate& known, Varying varying);
+  bool find_template(std::string_view data, std::size_t& which, std::string_view& body);
+  bool decode_body(std::string_view& body);
   FrameKind by_reading(std::string_view data);
   FrameKind malformed(const char* why);
   FrameKind service_error(JsonValue root);
@@ -175,56 +175,55 @@ class ChatReplyDecoder final : public ReplyDecoder {
   std::size_t newest_template_ = 0;
 };
 
-DEEPSEEK_DECL std::string& ChatReplyDecoder::target_of(const ChunkTemplate& known, Varying varying) {
-  Message& message = reply_.choices[known.choice].message;
-  if (varying == content) return message.content;
-  if (varying == reasoning) return *message.reasoning_content;
-  return message.tool_calls[known.slot].arguments;
-}
-
-DEEPSEEK_DECL bool ChatReplyDecoder::by_template(std::string_view data, FrameKind& kind) {
+// The path of nearly every event: one function, since each call on it counts.
+DEEPSEEK_DECL FrameKind ChatReplyDecoder::inspect(std::string_view data) {
+  ++frames_;
   std::string_view body;
   std::size_t which = newest_template_;
-  if (!templates_[which].match(data, body)) {
-    for (which = 0; which != varying_count; ++which)
-      if (which != newest_template_ && templates_[which].match(data, body)) break;
-    if (which == varying_count) return false;
-    newest_template_ = which;
-  }
-  if (!is_plain_ascii(body)) {
-    const StringBody kind_of_body = classify_string_body(body);
-    if (kind_of_body == StringBody::invalid) return false;
-    if (kind_of_body == StringBody::escaped) {
-      scratch_.clear();
-      body = decode_string_body(body, scratch_);
-    }
-  }
+  if (!templates_[which].match(data, body) && !find_template(data, which, body)) return by_reading(data);
+  if (!is_plain_ascii(body) && !decode_body(body)) return by_reading(data);
   ChunkTemplate& known = templates_[which];
-  if (known.choice >= reply_.choices.size()) return false;  // the reply was moved out
-  const auto varying = static_cast<Varying>(which);
+  if (known.choice >= reply_.choices.size()) return by_reading(data);  // the reply was moved out
   ChunkFields& fields = ChunkAccess::fields(known.chunk());
   fields.raw = data;
-  if (varying == content) {
-    fields.content = body;
-  } else if (varying == reasoning) {
-    fields.reasoning_content = body;
-  } else {
-    known.call().arguments = body;
+  Message& message = reply_.choices[known.choice].message;
+  switch (static_cast<Varying>(which)) {
+    case content:
+      fields.content = body;
+      message.content.append(body);
+      break;
+    case reasoning:
+      fields.reasoning_content = body;
+      message.reasoning_content->append(body);
+      break;
+    default:
+      known.call().arguments = body;
+      message.tool_calls[known.slot].arguments.append(body);
   }
-  target_of(known, varying).append(body);
   answer_bytes_ += body.size();
   shown_ = &known.chunk();
   shown_count_ = 1;
-  kind = body.empty() ? FrameKind::data : FrameKind::token;
-  return true;
+  return body.empty() ? FrameKind::data : FrameKind::token;
 }
 
-DEEPSEEK_DECL FrameKind ChatReplyDecoder::inspect(std::string_view data) {
-  ++frames_;
-  FrameKind kind = FrameKind::data;
-  if (by_template(data, kind)) return kind;
-  shown_count_ = 0;
-  return by_reading(data);
+/// Another template than the newest; becomes the newest.
+DEEPSEEK_DECL bool ChatReplyDecoder::find_template(std::string_view data, std::size_t& which, std::string_view& body) {
+  for (which = 0; which != varying_count; ++which) {
+    if (which == newest_template_ || !templates_[which].match(data, body)) continue;
+    newest_template_ = which;
+    return true;
+  }
+  return false;
+}
+
+/// Decodes a string that is more than plain ASCII, into scratch_ if need be; false if it is no string.
+DEEPSEEK_DECL bool ChatReplyDecoder::decode_body(std::string_view& body) {
+  const StringBody kind = classify_string_body(body);
+  if (kind == StringBody::invalid) return false;
+  if (kind != StringBody::escaped) return true;
+  scratch_.clear();
+  body = decode_string_body(body, scratch_);
+  return true;
 }
 
 DEEPSEEK_DECL FrameKind ChatReplyDecoder::malformed(const char* why) {
@@ -249,6 +248,7 @@ DEEPSEEK_DECL void ChatReplyDecoder::forget_templates() {
 }
 
 DEEPSEEK_DECL FrameKind ChatReplyDecoder::by_reading(std::string_view data) {
+  shown_count_ = 0;
   const std::string_view text = json_trim(data);
   if (stream_ && (done_ || text == "[DONE]")) {
     done_ = true;

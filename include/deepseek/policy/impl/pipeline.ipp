@@ -8,7 +8,8 @@
 
 DEEPSEEK_BEGIN_NAMESPACE
 
-DEEPSEEK_DECL Pipeline::Pipeline(std::vector<std::shared_ptr<Policy>> policies, std::shared_ptr<Transport> transport, Loop& loop)
+DEEPSEEK_DECL Pipeline::Pipeline(std::vector<std::shared_ptr<Policy>> policies, std::shared_ptr<Transport> transport,
+                                 Loop& loop)
     : policies_(std::move(policies)), transport_(std::move(transport)) {
   std::stable_sort(policies_.begin(), policies_.end(),
                    [](const auto& a, const auto& b) { return a->phase() < b->phase(); });
@@ -93,12 +94,16 @@ class AuthorisePolicy final : public Policy {
     }
     if (!base->https && !endpoint.allow_plain_http && !is_loopback(base->host)) return sink->on_end(insecure());
 
+    CredentialSource& source = endpoint.credential.source();
+    if (const Secret* value = source.known()) {
+      call->authorization = *value;
+      return next(std::move(call), std::move(sink));
+    }
     // The source may answer later: until then the call is ours to abort, and its answer is dropped.
     auto ended = std::make_shared<bool>(false);
     call->on_abort = [ended, sink](Error reason) {
       if (!std::exchange(*ended, true)) sink->on_end(std::move(reason));
     };
-    CredentialSource& source = endpoint.credential.source();
     source.authorization([call, sink, next, ended](Result<Secret> value) {
       if (std::exchange(*ended, true)) return;
       call->on_abort = nullptr;

@@ -196,7 +196,7 @@ DEEPSEEK_DECL bool ResponseReader::on_event(const SseEvent& event) {
     return true;
   }
   FrameKind kind = call_.decoder->inspect(event.data);
-  if (kind != FrameKind::error && event.type == "error") {
+  if (event.type == "error" && kind != FrameKind::error) {
     // Named an error but not shaped like one.
     kind = FrameKind::error;
     failure_ = call_.decoder->error_from_body(status_, event.data).with([](ErrorDetails& details) {
