@@ -77,7 +77,7 @@ class CallControl : public std::enable_shared_from_this<CallControl> {
 };
 
 /// One call from its start to its completion. All on the loop, except what CallControl says.
-class LiveCall : public CallControl, public CallSink {
+class LiveCall : public CallSink, public CallControl {  // the sink first: frames come by it, without a thunk
  public:
   /// `hosted`: only the I/O thread may run it, because user code or a host's loop hangs on it.
   LiveCall(std::shared_ptr<ClientCore> core, CallPtr call, bool hosted);
@@ -89,12 +89,14 @@ class LiveCall : public CallControl, public CallSink {
 
   std::shared_ptr<ClientCore> shared_core() const noexcept { return core_; }
 
-  // CallSink
-  void on_frame(const Frame& frame) override;
+  // CallSink; on_frame() is the answer's own
   void on_end(std::optional<Error> error) override;
 
  protected:
-  virtual void deliver_frame() = 0;
+  /// True for a frame that holds something of the answer.
+  bool wanted(const Frame& frame) const noexcept {
+    return !ended_ && (frame.kind == FrameKind::token || frame.kind == FrameKind::data);
+  }
   /// The one completion. `error` carries the facts of the call. Must lead to release(), now or later.
   virtual void complete(std::optional<Error> error) = 0;
   /// Adds what is known of the answer so far to an error.
@@ -140,10 +142,11 @@ class ReplyCall : public LiveCall {
   ReplyCall(std::shared_ptr<ClientCore> core, CallPtr call, std::shared_ptr<ReplyDecoder> decoder, bool hosted)
       : LiveCall(std::move(core), std::move(call), hosted), decoder_(std::move(decoder)) {}
 
+  void on_frame(const Frame& frame) final;
+
  protected:
   virtual void on_chunk(const ChatChunk& chunk) = 0;
   virtual void on_result(Result<ChatReply> result) = 0;
-  void deliver_frame() override;
   void complete(std::optional<Error> error) override;
   void describe(ErrorDetails& details) override;
 

@@ -154,15 +154,6 @@ DEEPSEEK_DECL void LiveCall::abort(Error reason) {
   on_end(std::move(reason));
 }
 
-DEEPSEEK_DECL void LiveCall::on_frame(const Frame& frame) {
-  if (ended_) return;
-  if (frame.kind == FrameKind::token && call_->facts.first_token.count() == 0)
-    call_->facts.first_token =
-        std::max(std::chrono::microseconds(1),
-                 std::chrono::duration_cast<std::chrono::microseconds>(core_->reactor().now() - call_->started));
-  if (frame.kind == FrameKind::token || frame.kind == FrameKind::data) deliver_frame();
-}
-
 DEEPSEEK_DECL void LiveCall::on_end(std::optional<Error> error) {
   if (std::exchange(ended_, true)) return;
   const auto keep = shared_from_this();
@@ -231,9 +222,10 @@ DEEPSEEK_DECL CallInfo LiveCall::info() const {
 
 // --- replies -----------------------------------------------------------------------------------------
 
-DEEPSEEK_DECL void ReplyCall::deliver_frame() {
-  const ChatChunk* chunks = decoder_->chunks();
-  for (std::size_t i = 0, n = decoder_->chunk_count(); i < n; ++i) on_chunk(chunks[i]);
+DEEPSEEK_DECL void ReplyCall::on_frame(const Frame& frame) {
+  if (!wanted(frame)) return;
+  const ChatChunk* chunk = decoder_->chunks();
+  for (std::size_t left = decoder_->chunk_count(); left > 0; --left) on_chunk(*chunk++);
 }
 
 DEEPSEEK_DECL void ReplyCall::describe(ErrorDetails& details) {

@@ -172,7 +172,7 @@ class BodyCall : public LiveCall {
 
  protected:
   virtual void on_result(Result<T> result) = 0;
-  void deliver_frame() override {}
+  void on_frame(const Frame&) override {}  // the decoder has it
   void complete(std::optional<Error> error) override {
     on_result(error ? Result<T>(*std::move(error)) : decode_(decoder_->body()));
   }

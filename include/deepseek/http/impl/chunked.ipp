@@ -52,33 +52,37 @@ inline const char* plain_chunk(const char* at, const char* end, std::string_view
   return at[0] == '\r' && at[1] == '\n' ? at + 2 : nullptr;
 }
 
-DEEPSEEK_DECL std::string_view ChunkedReader::feed(std::string_view block, std::string& scratch) {
-  std::string_view first;
+/// Joins pieces in `scratch`, which is at least as large as the block they lie in; a lone piece stays where it is.
+struct ChunkJoin {
+  std::string_view first = {};
   std::size_t used = 0;  // of scratch, once there is a second piece
-  const char* at = block.data();
-  const char* const end = at + block.size();
-  const auto hand_out = [&](std::string_view payload) {
+
+  void add(std::string_view piece, std::string& scratch) {
     if (first.empty()) {
-      first = payload;
+      first = piece;
       return;
     }
-    if (used == 0) {
-      if (scratch.size() < block.size()) scratch.resize(block.size());
-      std::memcpy(scratch.data(), first.data(), used = first.size());
-    }
-    std::memcpy(scratch.data() + used, payload.data(), payload.size());
-    used += payload.size();
-  };
+    if (used == 0) std::memcpy(scratch.data(), first.data(), used = first.size());
+    std::memcpy(scratch.data() + used, piece.data(), piece.size());
+    used += piece.size();
+  }
+};
+
+DEEPSEEK_DECL std::string_view ChunkedReader::feed(std::string_view block, std::string& scratch) {
+  if (scratch.size() < block.size()) scratch.resize(block.size());
+  ChunkJoin body;
+  const char* at = block.data();
+  const char* const end = at + block.size();
   while (at != end) {
     switch (state_) {
       case State::size:
         if (!has_digit_) {
           std::string_view payload;
-          if (const char* const next = plain_chunk(at, end, payload)) {
-            hand_out(payload);
+          while (const char* const next = plain_chunk(at, end, payload)) {
+            body.add(payload, scratch);
             at = next;
-            break;
           }
+          if (at == end) break;
         }
         take_size(*at++);
         break;
@@ -88,7 +92,7 @@ DEEPSEEK_DECL std::string_view ChunkedReader::feed(std::string_view block, std::
       case State::data: {
         const auto count =
             static_cast<std::size_t>(std::min<std::uint64_t>(left_, static_cast<std::uint64_t>(end - at)));
-        hand_out({at, count});
+        body.add({at, count}, scratch);
         at += count;
         left_ -= count;
         if (left_ == 0) state_ = State::data_end;
@@ -109,7 +113,7 @@ DEEPSEEK_DECL std::string_view ChunkedReader::feed(std::string_view block, std::
         break;
     }
   }
-  return used > 0 ? std::string_view(scratch).substr(0, used) : first;
+  return body.used > 0 ? std::string_view(scratch).substr(0, body.used) : body.first;
 }
 
 DEEPSEEK_DECL bool is_chunked(std::string_view transfer_encoding) noexcept {

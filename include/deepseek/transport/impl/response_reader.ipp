@@ -190,6 +190,14 @@ DEEPSEEK_DECL std::size_t ResponseReader::read_stream(std::string_view bytes) {
 
 DEEPSEEK_DECL void ResponseReader::on_comment(std::string_view) { ++call_.facts.keep_alives; }
 
+/// Of an event that is named an error but not shaped like one.
+DEEPSEEK_DECL void ResponseReader::take_named_error(std::string_view data) {
+  failure_ = call_.decoder->error_from_body(status_, data).with([](ErrorDetails& details) {
+    details.code = ErrorCode::service_error;
+    details.outcome = Outcome::service_error;
+  });
+}
+
 DEEPSEEK_DECL bool ResponseReader::on_event(const SseEvent& event) {
   if (event.data.empty()) {  // nothing to decode: some servers keep alive like this
     ++call_.facts.keep_alives;
@@ -197,12 +205,8 @@ DEEPSEEK_DECL bool ResponseReader::on_event(const SseEvent& event) {
   }
   FrameKind kind = call_.decoder->inspect(event.data);
   if (event.type == "error" && kind != FrameKind::error) {
-    // Named an error but not shaped like one.
+    take_named_error(event.data);
     kind = FrameKind::error;
-    failure_ = call_.decoder->error_from_body(status_, event.data).with([](ErrorDetails& details) {
-      details.code = ErrorCode::service_error;
-      details.outcome = Outcome::service_error;
-    });
   }
   last_ = kind;
   settled_ = kind != FrameKind::data && kind != FrameKind::token;
