@@ -66,6 +66,18 @@ TEST_CASE("TLS is verified: chain, host name, dates", "[integration][tls]") {
   }
 }
 
+TEST_CASE("a connection that the server closed while idle is replaced without a word", "[integration][tls]") {
+  const auto kind = GENERATE(Certificate::none, Certificate::good);
+  Double server(with(kind));
+  const auto client = client_of(server);
+  for (int round = 0; round < 12; ++round) {
+    REQUIRE(client.chat(ask("hi")).has_value());
+    server.reset_connections();  // a write may now meet a dead socket: no SIGPIPE may come of it
+    REQUIRE(client.stream(ask("hi")).result().has_value());
+    server.reset_connections();
+  }
+}
+
 TEST_CASE("options that contradict each other are named", "[integration]") {
   const auto refused = [](const std::function<void(ClientOptions&)>& edit) {
     ClientOptions options;

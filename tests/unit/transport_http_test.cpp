@@ -96,7 +96,7 @@ TEST_CASE("http transport: what a request carries", "[modes]") {
   CHECK(request.header("content-type") == "application/json");
   CHECK(request.header("accept") == "text/event-stream");
   CHECK(request.header("accept-encoding") == "identity");
-  CHECK(request.header("user-agent") == "deepseek-cpp/" + std::string(version));
+  CHECK(request.header("user-agent") == "deepseek/" + std::string(version));
   CHECK(request.header("authorization") == "Bearer k");
   CHECK(request.headers.size() == 5);
 }
@@ -108,7 +108,7 @@ TEST_CASE("http transport: a GET has no body, no key is no header", "[modes]") {
   scene.call->body.clear();
   const FakeRequest request = scene.sent();
   CHECK(request.method == "GET");
-  CHECK(request.header("accept") == "application/json");
+  CHECK(request.header("accept") == "*/*");
   CHECK(request.header("content-type").empty());
   CHECK(request.header("authorization").empty());
 }

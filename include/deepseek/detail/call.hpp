@@ -119,7 +119,8 @@ class LiveCall : public CallSink, public CallControl {  // the sink first: frame
   void release();
   const Call& call() const noexcept { return *call_; }
   ClientCore& core() noexcept { return *core_; }
-  CallInfo info() const;
+  /// What the reply tells about its call. Once, at the end.
+  CallInfo take_info();
 
  private:
   friend class ClientCore;
@@ -151,7 +152,7 @@ class ReplyCall : public LiveCall {
   void describe(ErrorDetails& details) override;
 
  private:
-  void fill_info(ChatReply& reply) const;
+  void fill_info(ChatReply& reply);
 
   std::shared_ptr<ReplyDecoder> decoder_;
 };

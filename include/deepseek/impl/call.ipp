@@ -207,11 +207,11 @@ DEEPSEEK_DECL void LiveCall::release() {
   core_.reset();
 }
 
-DEEPSEEK_DECL CallInfo LiveCall::info() const {
-  const CallFacts& facts = call_->facts;
+DEEPSEEK_DECL CallInfo LiveCall::take_info() {
+  CallFacts& facts = call_->facts;
   CallInfo info;
   info.attempts = facts.attempts;
-  info.trace_id = facts.trace_id;
+  info.trace_id = std::move(facts.trace_id);
   info.http_status = facts.http_status;
   info.http_version = facts.http_version;
   info.reused_connection = facts.http.reused_connection;
@@ -235,8 +235,8 @@ DEEPSEEK_DECL void ReplyCall::describe(ErrorDetails& details) {
   details.partial = std::make_shared<const ChatReply>(std::move(decoder_->reply()));
 }
 
-DEEPSEEK_DECL void ReplyCall::fill_info(ChatReply& reply) const {
-  CallInfo all = info();
+DEEPSEEK_DECL void ReplyCall::fill_info(ChatReply& reply) {
+  CallInfo all = take_info();
   all.end_mark_missing = reply.info.end_mark_missing;  // the decoder's own findings
   all.reasoning_only = reply.info.reasoning_only;
   reply.info = std::move(all);

@@ -69,3 +69,7 @@ bool is_readable_file(const char* path) noexcept;
 
 }  // namespace detail
 DEEPSEEK_END_NAMESPACE
+
+#ifdef DEEPSEEK_HEADER_ONLY
+#include <deepseek/core/impl/platform.ipp>
+#endif

@@ -139,3 +139,7 @@ class Reactor final : public Loop, public std::enable_shared_from_this<Reactor> 
 
 }  // namespace detail
 DEEPSEEK_END_NAMESPACE
+
+#ifdef DEEPSEEK_HEADER_ONLY
+#include <deepseek/core/impl/reactor.ipp>
+#endif

@@ -65,9 +65,11 @@ DEEPSEEK_DECL Result<std::vector<HttpHeader>> request_headers(const Call& call) 
   std::vector<HttpHeader> headers;
   headers.reserve(5 + call.headers.size());
   if (!call.body.empty()) headers.push_back({"Content-Type", "application/json"});
-  headers.push_back({"Accept", call.operation.stream ? "text/event-stream" : "application/json"});
-  headers.push_back({"Accept-Encoding", "identity"});  // whoever compresses a stream also holds it back
-  headers.push_back({"User-Agent", std::string("deepseek-cpp/") + version});
+  // Short words: libcurl spends a hundred instructions on each byte of a header.
+  headers.push_back({"Accept", call.operation.stream ? "text/event-stream" : "*/*"});
+  // Whoever compresses a stream also holds it back.
+  if (call.operation.stream) headers.push_back({"Accept-Encoding", "identity"});
+  headers.push_back({"User-Agent", std::string("deepseek/") + version});
   if (!call.authorization.empty()) {
     const std::string_view value = call.authorization.reveal();
     if (!is_header_value(value))
