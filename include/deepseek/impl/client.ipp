@@ -47,7 +47,7 @@ class HandlerCall final : public ReplyCall {
               ChatHandler handler)
       : ReplyCall(std::move(core), std::move(call), std::move(decoder), true),
         handler_(std::move(handler)),
-        executor_(this->core().options().executor) {}
+        executor_(this->core().options().executor.get()) {}
 
  private:
   void on_chunk(const ChatChunk& chunk) override {
@@ -104,8 +104,9 @@ class HandlerCall final : public ReplyCall {
   }
 
   ChatHandler handler_;
-  std::shared_ptr<Executor> executor_;  // null: the I/O thread
-  ChunkBatch draining_;                 // executor only
+  // Null: the I/O thread. Not owned: this object may end on the executor, which must not end itself.
+  Executor* executor_;
+  ChunkBatch draining_;  // executor only
   std::mutex mutex_;
   ChunkBatch incoming_;        // guarded
   bool drain_posted_ = false;  // guarded

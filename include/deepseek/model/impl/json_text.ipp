@@ -109,6 +109,7 @@ class JsonChecker {
 };
 
 DEEPSEEK_DECL const char* json_fault(std::string_view text) {
+  if (text.empty()) return "it is empty";  // simdjson would hand a null pointer to memcpy()
   thread_local JsonChecker checker;
   const auto error = checker.check(text);
   if (error == simdjson::SUCCESS) return nullptr;
