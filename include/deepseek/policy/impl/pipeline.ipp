@@ -10,10 +10,12 @@ DEEPSEEK_BEGIN_NAMESPACE
 
 DEEPSEEK_DECL Pipeline::Pipeline(std::vector<std::shared_ptr<Policy>> policies, std::shared_ptr<Transport> transport,
                                  Loop& loop)
-    : policies_(std::move(policies)), transport_(std::move(transport)) {
-  std::stable_sort(policies_.begin(), policies_.end(),
-                   [](const auto& a, const auto& b) { return a->phase() < b->phase(); });
-  for (auto& policy : policies_) policy->attach(loop);
+    : transport_(std::move(transport)) {
+  const auto earlier = [](const auto& a, const auto& b) { return a->phase() < b->phase(); };
+  for (auto& policy : policies) {
+    policy->attach(loop);
+    policies_.insert(std::upper_bound(policies_.begin(), policies_.end(), policy, earlier), std::move(policy));
+  }
   transport_->attach(loop);
 }
 
