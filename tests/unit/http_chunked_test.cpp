@@ -6,6 +6,8 @@
 #include <string>
 
 using deepseek::detail::ChunkedReader;
+using deepseek::detail::Framing;
+using deepseek::detail::framing_of;
 
 namespace {
 
@@ -42,4 +44,13 @@ TEST_CASE("a broken framing stops the reader for good", "[http]") {
       REQUIRE(body.find("<fault>") != std::string::npos);
       REQUIRE(body.find("evil") == std::string::npos);
     }
+}
+
+TEST_CASE("transfer codings: one chunked is understood, anything beside it is not", "[http][modes]") {
+  for (const char* plain : {"", "identity", ", ,", " identity ,"}) CHECK(framing_of(plain) == Framing::plain);
+  for (const char* chunked : {"chunked", "Chunked,", "identity,chunked,", ", chunked ,", "chunked, identity"})
+    CHECK(framing_of(chunked) == Framing::chunked);
+  for (const char* unknown :
+       {"gzip, chunked", "chunked, chunked", "xchunked", "chunked;q=1", "chunke", "folded,chunked"})
+    CHECK(framing_of(unknown) == Framing::unknown);
 }

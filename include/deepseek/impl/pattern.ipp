@@ -46,6 +46,8 @@ class PatternCompiler {
  private:
   static constexpr int max_nesting = 50;
   static constexpr std::size_t max_steps = 5000;
+  static constexpr std::size_t max_ranges = 2000;  // of all sets together
+  std::size_t ranges_ = 0;
   using Kind = PatternStep::Kind;
 
   bool done() const { return failed_ || at_ >= text_.size(); }
@@ -65,6 +67,7 @@ class PatternCompiler {
       both.push_back({Kind::jump, length(right) + 1});
       append(both, right);
       left = std::move(both);
+      if (left.size() > max_steps) return fail();
     }
     return left;
   }
@@ -130,6 +133,8 @@ class PatternCompiler {
   }
 
   PatternProgram one_of(CharSet set) {
+    ranges_ += set.ranges.size();
+    if (ranges_ > max_ranges) return fail();
     sets_.push_back(std::move(set));
     return {{Kind::set, static_cast<int>(sets_.size()) - 1}};
   }
@@ -276,6 +281,7 @@ class PatternCompiler {
     set.negated = take(U'^');
     while (!done() && !next_is(U']')) {
       const std::size_t before = set.ranges.size();
+      if (before > max_ranges) return fail();
       if (!bracket_item(set)) return fail();
       if (!next_is(U'-') || at_ + 1 >= text_.size() || text_[at_ + 1] == U']') continue;
       ++at_;
@@ -403,8 +409,10 @@ DEEPSEEK_DECL PatternMatch match_pattern(std::string_view pattern, std::string_v
   PatternCompiler compiler(expression);
   const std::optional<PatternProgram> program = compiler.compile();
   if (!program) return PatternMatch::unsupported;
-  if (text.size() > max_work / (program->size() + 1)) return PatternMatch::no;
   const std::vector<CharSet> sets = compiler.take_sets();
+  std::size_t cost = program->size() + 1;
+  for (const CharSet& set : sets) cost += set.ranges.size();
+  if (text.size() > max_work / cost) return PatternMatch::no;
   const std::u32string subject = code_points(text);
   return PatternRun(*program, sets, subject).found() ? PatternMatch::yes : PatternMatch::no;
 }

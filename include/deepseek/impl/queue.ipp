@@ -84,15 +84,12 @@ class QueueCall final : public ReplyCall {
 };
 
 DEEPSEEK_DECL CallHandle QueueState::submit(Result<Prepared> prepared, std::uint64_t tag, const CancelToken& token) {
+  if (core()->forked()) return CallHandle();
   const Prepared ready = prepared ? *prepared : Prepared{std::make_shared<Call>(), make_reply_decoder(true)};
   auto call = std::make_shared<QueueCall>(core(), ready.call, ready.decoder, shared_from_this(), tag);
   {
     std::lock_guard<std::mutex> lock(mutex_);
     ++live_;
-    if (core()->forked()) {  // nothing runs in the child: the end is put in line right here
-      pending_.push_back({call, 0, Result<ChatReply>(forked_error())});
-      return CallHandle(std::move(call));
-    }
     if (calls_.size() > 2 * live_ + 16) {
       std::vector<std::weak_ptr<QueueCall>> kept;
       for (auto& entry : calls_)
@@ -146,6 +143,7 @@ DEEPSEEK_DECL void QueueState::taken(QueueCall& call, std::uint32_t bytes) {
 }
 
 DEEPSEEK_DECL std::optional<QueueEvent> QueueState::next() {
+  if (core()->forked()) return std::nullopt;  // the descriptor and the events are the parent's
   // The descriptor is level-readable while events wait, also those already taken over by refill(): it is
   // cleared only by a look that finds nothing.
   if (position_ == events_.size() && !refill()) return std::nullopt;
@@ -165,6 +163,7 @@ DEEPSEEK_DECL std::optional<QueueEvent> QueueState::next() {
 }
 
 DEEPSEEK_DECL std::size_t QueueState::live() const {
+  if (core()->forked()) return 0;
   std::lock_guard<std::mutex> lock(mutex_);
   return live_;
 }

@@ -28,8 +28,12 @@ class ChunkedReader {
   std::uint64_t left_ = 0;  // of the chunk
 };
 
-/// True if the header block says that the body is chunked.
-bool is_chunked(std::string_view transfer_encoding) noexcept;
+/// What the Transfer-Encoding of a response asks of its reader.
+enum class Framing : unsigned char { plain, chunked, unknown };
+
+/// `codings`: the values of all Transfer-Encoding lines, joined by commas. One `chunked` beside any number of
+/// `identity` and empty members is understood; whatever else is there changes the bytes in a way unknown here.
+Framing framing_of(std::string_view codings) noexcept;
 
 }  // namespace detail
 DEEPSEEK_END_NAMESPACE

@@ -116,11 +116,25 @@ DEEPSEEK_DECL std::string_view ChunkedReader::feed(std::string_view block, std::
   return body.used > 0 ? std::string_view(scratch).substr(0, body.used) : body.first;
 }
 
-DEEPSEEK_DECL bool is_chunked(std::string_view transfer_encoding) noexcept {
-  static constexpr std::string_view word = "chunked";
-  if (transfer_encoding.size() < word.size()) return false;
-  const std::string_view last = transfer_encoding.substr(transfer_encoding.size() - word.size());
-  return std::equal(last.begin(), last.end(), word.begin(), [](char a, char b) { return (a | 0x20) == b; });
+DEEPSEEK_DECL bool is_coding(std::string_view given, std::string_view word) noexcept {
+  return std::equal(given.begin(), given.end(), word.begin(), word.end(),
+                    [](char a, char b) { return (a | 0x20) == b; });
+}
+
+DEEPSEEK_DECL Framing framing_of(std::string_view codings) noexcept {
+  Framing result = Framing::plain;
+  while (!codings.empty()) {
+    const std::size_t comma = std::min(codings.find(','), codings.size());
+    std::string_view coding = codings.substr(0, comma);
+    codings.remove_prefix(std::min(comma + 1, codings.size()));
+    const auto blank = [](char c) { return c == ' ' || c == '\t'; };
+    while (!coding.empty() && blank(coding.front())) coding.remove_prefix(1);
+    while (!coding.empty() && blank(coding.back())) coding.remove_suffix(1);
+    if (coding.empty() || is_coding(coding, "identity")) continue;
+    if (!is_coding(coding, "chunked") || result != Framing::plain) return Framing::unknown;
+    result = Framing::chunked;
+  }
+  return result;
 }
 
 }  // namespace detail

@@ -62,6 +62,7 @@ class CurlTransfer final : public HttpTransfer, public std::enable_shared_from_t
   static int seek_entry(void* self, curl_off_t offset, int origin) noexcept;
 
   bool on_header(std::string_view line);
+  void note_coding(std::string_view line);
   void prepare_headers();
   void set_request_options();
   void check_phase();
@@ -80,6 +81,7 @@ class CurlTransfer final : public HttpTransfer, public std::enable_shared_from_t
   bool head_begun_ = false;
   bool head_complete_ = false;
   std::optional<ChunkedReader> chunks_;  // set for a chunked body
+  std::string codings_;                  // values of all Transfer-Encoding lines, each with a comma behind it
   int status_ = 0;
   int version_ = 0;
   std::string block_;  // header lines of the response
@@ -457,7 +459,9 @@ DEEPSEEK_DECL void CurlEngine::finish(CurlTransfer& transfer, CURLcode result) {
   end.clean = result == CURLE_OK;
   if (!end.clean) {
     end.code = transfer.own_failure_.value_or(code_of(result));
-    if (transfer.head_begun_ && !transfer.head_complete_ && !transfer.own_failure_) end.code = ErrorCode::truncated;
+    if (transfer.head_begun_ && !transfer.head_complete_ && !transfer.own_failure_ &&
+        end.code != ErrorCode::http_protocol)
+      end.code = ErrorCode::truncated;
     end.cause = transfer.own_failure_     ? transfer.own_cause_
                 : transfer.error_text_[0] ? transfer.error_text_
                                           : curl_easy_strerror(result);
@@ -541,6 +545,14 @@ DEEPSEEK_DECL std::string_view header_line(std::string_view line) noexcept {
   return line;
 }
 
+DEEPSEEK_DECL void CurlTransfer::note_coding(std::string_view line) {
+  static constexpr std::string_view name = "transfer-encoding:";
+  const bool folded = line.front() == ' ' || line.front() == '\t';
+  if (folded && !codings_.empty()) codings_ += "folded,";  // obsolete, and no coding that anybody knows
+  if (line.size() >= name.size() && is_coding(line.substr(0, name.size()), name))
+    codings_.append(line.substr(name.size())) += ',';
+}
+
 DEEPSEEK_DECL bool CurlTransfer::on_header(std::string_view line) {
   if (state_ == State::ended) return false;
   header_bytes_ += line.size();
@@ -561,22 +573,30 @@ DEEPSEEK_DECL bool CurlTransfer::on_header(std::string_view line) {
     status_ = static_cast<int>(status);
     version_ = line.compare(0, 7, "HTTP/1.") == 0 ? 10 + (line.size() > 7 ? line[7] - '0' : 1) : 20;
     head_begun_ = true;
+    codings_.clear();
     if (block_.capacity() < engine_.spare_block_.capacity()) block_.swap(engine_.spare_block_);
     block_.clear();
     return true;
   }
   if (!line.empty()) {
     block_.append(line).append("\r\n");
+    note_coding(line);
     return true;
   }
   if (status_ < 200) return true;  // an interim response: the real head follows
+  // libcurl follows the framing but hands it up as it is: what is not understood here would be read as text.
+  const Framing framing = version_ < 20 ? framing_of(codings_) : Framing::plain;
+  if (framing == Framing::unknown) {
+    fail(ErrorCode::http_protocol, "the response has a Transfer-Encoding that is not understood");
+    return false;
+  }
+  if (framing == Framing::chunked) chunks_.emplace();
   head_complete_ = true;
   engine_.loop_->unschedule(std::exchange(phase_timer_, 0));
   HttpHead head;
   head.status = status_;
   head.version = version_;
   head.block = block_;
-  if (version_ < 20 && is_chunked(head.header("transfer-encoding"))) chunks_.emplace();
   const auto keep = handler_;  // the handler may cancel, which drops it
   keep->on_head(head);
   block_.swap(engine_.spare_block_);
@@ -638,7 +658,11 @@ DEEPSEEK_DECL void CurlTransfer::pause(bool paused) {
   paused_ = paused;
   if (paused || !std::exchange(held_, false)) return;  // write_entry() holds the next data back
   const auto resume = [](CurlTransfer& transfer) {
-    if (transfer.state_ != State::running || transfer.paused_) return;
+    if (transfer.state_ != State::running) return;
+    if (transfer.paused_) {
+      transfer.held_ = true;  // libcurl still holds data: the next pause(false) has to ask again
+      return;
+    }
     CurlEngine& engine = transfer.engine_;
     engine.inside_curl_ = true;
     curl_easy_pause(transfer.easy_, CURLPAUSE_CONT);  // hands the held data to write_entry() at once

@@ -72,6 +72,7 @@ class SseParser {
   std::string data_;           // data lines of the event so far, joined by LF
   std::string_view view_;      // instead of data_: the only data line so far, still inside the block
   std::string type_;
+  bool id_changed_ = false;
   std::string id_;
   std::string last_id_;
   std::optional<std::uint64_t> retry_;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 #include <deepseek/transport/detail/sse.hpp>
 
@@ -113,6 +114,7 @@ DEEPSEEK_DECL SseStatus SseParser::take_field(std::string_view name, std::string
     pending_ = true;
   } else if (name == "id" && value.find('\0') == std::string_view::npos) {
     id_.assign(value);
+    id_changed_ = true;
     pending_ = true;
   } else if (name == "retry") {
     std::uint64_t milliseconds = 0;
@@ -151,7 +153,8 @@ DEEPSEEK_DECL void SseParser::keep_view() {
 DEEPSEEK_DECL SseStatus SseParser::dispatch(SseVisitor& visitor) {
   if (!pending_) return SseStatus::more;
   pending_ = false;
-  last_id_ = id_;  // in force from here on, even if the event has no data
+  // In force from here on, even if the event has no data.
+  if (std::exchange(id_changed_, false)) last_id_ = id_;
   bool go_on = true;
   if (has_data_) {
     const std::string_view data = data_in_view_ ? view_ : std::string_view(data_);
