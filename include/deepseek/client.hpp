@@ -24,8 +24,9 @@ struct ClientAccess;
 
 /// Receives a streamed reply: on_chunk any number of times, then on_end exactly once and nothing after
 /// it; both on the I/O thread or the client's executor, in order, never two at once, never before
-/// chat_async() has returned. They may start and cancel calls and must not block. An exception that
-/// leaves them cancels the call. Moved in, and destroyed after on_end has returned.
+/// chat_async() has returned (but in a forked child, which has no such thread, at once and inside it). They may start
+/// and cancel calls and must not block. An exception that leaves them cancels the call. Moved in, and destroyed after
+/// on_end has returned.
 struct ChatHandler {
   Function<void(const ChatChunk&)> on_chunk = {};  ///< may be empty
   Function<void(Result<ChatReply>)> on_end = {};   ///< may be empty

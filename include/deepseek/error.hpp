@@ -43,7 +43,7 @@ enum class ErrorCode : int {
   missing_key = 106,          ///< api.deepseek.com needs a key and none was given
   insecure_credential = 107,  ///< a key would travel over plain http to another host
   unsupported = 108,          ///< this endpoint cannot do it (prefix completion away from DeepSeek)
-  closed = 109,               ///< the client or queue is gone
+  closed = 109,               ///< the stream was moved away
   io_error = 110,             ///< a file could not be read or written
   // 2xx transport
   dns_failed = 201,

@@ -131,6 +131,7 @@ class LiveCall : public CallSink, public CallControl {  // the sink first: frame
   bool hosted_;
   bool ended_ = false;
   std::optional<Error> refusal_;
+  std::shared_ptr<CallControl> until_begun_;
   CancelToken token_;
   CancelRegistration registration_;
   LiveCall* previous_ = nullptr;

@@ -124,7 +124,8 @@ DEEPSEEK_DECL void LiveCall::launch(const CancelToken& token, bool wait_follows)
   if (hosted_) reactor.begin_hosted();
   token_ = token;
   call_->started = reactor.clock().steady_now();
-  auto start = [self = shared_from_this(), this] { begin(); };
+  until_begun_ = shared_from_this();  // not in the closure, which would have to be allocated for it
+  auto start = [this] { begin(); };
   if (wait_follows)
     reactor.post_before_wait(std::move(start));
   else
@@ -132,6 +133,7 @@ DEEPSEEK_DECL void LiveCall::launch(const CancelToken& token, bool wait_follows)
 }
 
 DEEPSEEK_DECL void LiveCall::begin() {
+  const auto self_kept = std::move(until_begun_);
   if (!core_) return;  // cancelled before it began
   core_->add(*this);
   // On the loop, not in launch(): a token cancelled meanwhile would race with the registration.

@@ -41,6 +41,7 @@ class CurlSocket final : public IoWatcher {
 struct CurlHeaders {
   std::string text;  // NUL-separated lines that nodes point into
   std::vector<curl_slist> nodes;
+  std::string url;  // that the handle was given last: libcurl copies it each time
 };
 
 class CurlTransfer final : public HttpTransfer, public std::enable_shared_from_this<CurlTransfer> {
@@ -117,7 +118,7 @@ class CurlEngine final : public HttpEngine {
   void set_proxy_options(CURL* easy);
   void add(CurlTransfer& transfer);
   void remove(CurlTransfer& transfer);
-  void renew(CURL* easy);
+  void renew(CURL* easy, CurlHeaders& memory);
   void act(curl_socket_t fd, int mask);
   void collect_finished();
   void settle();
@@ -362,11 +363,12 @@ DEEPSEEK_DECL void CurlEngine::add(CurlTransfer& transfer) {
 
 // libcurl replaces a reused connection that turns out dead, and counts that on the handle for as long as
 // the handle lives: the sixth time it fails. Only a reset sets the count to zero.
-DEEPSEEK_DECL void CurlEngine::renew(CURL* easy) {
+DEEPSEEK_DECL void CurlEngine::renew(CURL* easy, CurlHeaders& memory) {
   long connects = 0;
   curl_easy_getinfo(easy, CURLINFO_NUM_CONNECTS, &connects);
   if (connects == 0) return;
   curl_easy_reset(easy);
+  memory.url.clear();
   set_common_options(easy);
 }
 
@@ -374,7 +376,7 @@ DEEPSEEK_DECL void CurlEngine::remove(CurlTransfer& transfer) {
   loop_->unschedule(std::exchange(transfer.phase_timer_, 0));
   if (CURL* easy = std::exchange(transfer.easy_, nullptr)) {
     curl_multi_remove_handle(multi_, easy);
-    renew(easy);
+    renew(easy, transfer.headers_);
     if (free_.size() < max_free_handles)
       free_.push_back({easy, std::move(transfer.headers_)});
     else
@@ -510,7 +512,10 @@ DEEPSEEK_DECL void CurlTransfer::set_request_options() {
   curl_easy_setopt(easy_, CURLOPT_READDATA, this);
   curl_easy_setopt(easy_, CURLOPT_SEEKDATA, this);
   curl_easy_setopt(easy_, CURLOPT_ERRORBUFFER, error_text_);
-  curl_easy_setopt(easy_, CURLOPT_URL, request_.url.c_str());
+  if (headers_.url != request_.url) {
+    curl_easy_setopt(easy_, CURLOPT_URL, request_.url.c_str());
+    headers_.url = request_.url;
+  }
   curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, headers_.nodes.data());
   curl_easy_setopt(easy_, CURLOPT_BUFFERSIZE, static_cast<long>(engine_.buffer_bytes()));
   // PIPEWAIT lets streams share one HTTP/2 connection instead of racing to open their own; on cleartext

@@ -359,18 +359,21 @@ DEEPSEEK_DECL void ChatReplyDecoder::read_usage(JsonValue value) {
 
 DEEPSEEK_DECL bool ChatReplyDecoder::read_choices(JsonValue choices, FrameState& frame) {
   if (!choices.is_nothing() && !choices.is_array()) return false;
-  make_room(1);  // a frame of usage alone is a chunk too
-  ChunkAccess::fields(chunks_.front()) = frame.common;
+  ChunkFields unshown = frame.common;  // of a whole body, which has no chunks
+  if (stream_) {
+    make_room(1);  // a frame of usage alone is a chunk too
+    ChunkAccess::fields(chunks_.front()) = frame.common;
+  }
   std::size_t count = 0;
   for (JsonItems items(choices); items.next(); ++count) {
     if (count == max_choices || !items.value().is_object()) return false;
-    make_room(count + 1);
-    if (!read_choice(items.value(), frame, ChunkAccess::fields(chunks_[count]))) return false;
+    if (stream_) make_room(count + 1);
+    if (!read_choice(items.value(), frame, stream_ ? ChunkAccess::fields(chunks_[count]) : unshown)) return false;
   }
   frame.repeatable = frame.repeatable && count == 1;
   // The pieces of tool calls may have moved while they were gathered.
   const ToolCallDelta* delta = deltas_.data();
-  for (std::size_t i = 0; i != count; ++i) {
+  for (std::size_t i = 0; stream_ && i != count; ++i) {
     ChunkFields& fields = ChunkAccess::fields(chunks_[i]);
     fields.tool_calls = delta;
     delta += fields.tool_call_count;

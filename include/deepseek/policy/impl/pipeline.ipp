@@ -21,7 +21,9 @@ DEEPSEEK_DECL Pipeline::Pipeline(std::vector<std::shared_ptr<Policy>> policies, 
 
 DEEPSEEK_DECL void Next::operator()(CallPtr call, SinkPtr sink) const {
   if (index_ == pipeline_->policies_.size()) {
-    ++call->facts.attempts;
+    CallFacts facts;  // of this attempt alone
+    facts.attempts = call->facts.attempts + 1;
+    call->facts = std::move(facts);
     return pipeline_->transport_->start(std::move(call), std::move(sink));
   }
   pipeline_->policies_[index_]->start(std::move(call), std::move(sink), Next(pipeline_, index_ + 1));
@@ -88,10 +90,11 @@ class AuthorisePolicy final : public Policy {
 
   void start(CallPtr call, SinkPtr sink, Next next) override {
     const Endpoint& endpoint = *call->endpoint;
+    call->authorization = Secret();  // of the attempt before, perhaps for another server
     const auto base = parse_base_url(endpoint.base_url);
     if (!base) return sink->on_end(base.error());
     if (!endpoint.credential.present()) {
-      if (base->host == "api.deepseek.com") return sink->on_end(missing_key());
+      if (is_deepseek_host(endpoint.base_url)) return sink->on_end(missing_key());
       return next(std::move(call), std::move(sink));
     }
     if (!base->https && !endpoint.allow_plain_http && !is_loopback(base->host)) return sink->on_end(insecure());

@@ -458,10 +458,6 @@ DEEPSEEK_DECL std::shared_ptr<Transport> make_transport_over(std::shared_ptr<Htt
 
 }  // namespace detail
 
-DEEPSEEK_DECL std::shared_ptr<Transport> make_http_transport(std::unique_ptr<HttpEngine> engine) {
-  return make_http_transport(std::shared_ptr<HttpEngine>(std::move(engine)));
-}
-
 DEEPSEEK_DECL std::shared_ptr<Transport> make_http_transport(std::shared_ptr<HttpEngine> engine) {
   return detail::make_transport_over(std::move(engine), detail::address_at_endpoint);
 }
