@@ -25,7 +25,8 @@ inline constexpr const char* default_base_url = "https://api.deepseek.com";
 /// How a client is built. Precedence: per call, then client, then the defaults here. The environment is
 /// read only by from_environment() and api_key_from_env().
 struct ClientOptions {
-  /// Servers, in failover order. Empty: https://api.deepseek.com without a key. One entry is used today.
+  /// Servers, in failover order. Empty: https://api.deepseek.com without a key. More than one is refused until there is
+  /// failover.
   std::vector<Endpoint> endpoints = {};
   std::string model = "deepseek-flash";  ///< for requests that name none
   Timeouts timeouts = {};

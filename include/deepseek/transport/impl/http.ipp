@@ -256,7 +256,8 @@ DEEPSEEK_DECL bool HttpExchange::take_frame(const Frame& frame) {
   last_progress_ = last_byte_;
   if (frame.kind == FrameKind::token && !token_seen_) {
     token_seen_ = true;
-    call_->facts.first_token = std::chrono::duration_cast<std::chrono::microseconds>(loop_.now() - call_->started);
+    const auto since = std::chrono::duration_cast<std::chrono::microseconds>(loop_.now() - call_->started);
+    call_->facts.first_token = std::max(since, std::chrono::microseconds(1));  // zero would say that none came
   }
   sink_->on_frame(frame);
   return !paused_ && !aborted_;
