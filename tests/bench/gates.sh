@@ -49,15 +49,12 @@ if [[ ! -x $server || $shared/bench/sse_server.cpp -nt $server ]]; then
 fi
 
 work=$(mktemp -d)
-"$server" --life 900 >"$work/port" &
+# The port is its first line; a server that ends before that closes the pipe.
+exec {port_line}< <(exec "$server" --life 900)
 server_pid=$!
-trap 'kill "$server_pid" 2>/dev/null; wait "$server_pid" 2>/dev/null; rm -rf "$work"' EXIT
-for ((i = 0; i < 100; ++i)); do
-  [[ -s $work/port ]] && break
-  kill -0 "$server_pid" 2>/dev/null || { printf 'FAILED the load server does not start\n'; failed=1; finish; }
-  sleep 0.05
-done
-url=http://127.0.0.1:$(head -n 1 "$work/port")
+trap 'kill "$server_pid" 2>/dev/null; rm -rf "$work"' EXIT
+read -r -t 30 port <&"$port_line" || { printf 'FAILED the load server does not start\n'; failed=1; finish; }
+url=http://127.0.0.1:$port
 
 # --- counting -------------------------------------------------------------------------------------
 instructions() { # instructions MODE PATH REQUESTS
