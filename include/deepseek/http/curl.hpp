@@ -49,6 +49,9 @@ struct CurlOptions {
   std::chrono::seconds max_idle_time{60};  ///< an idle connection older than this is not used again
   /// Bytes read at once; 0: by the number of live transfers (64 KiB for one, 2 KiB for thousands).
   std::size_t read_buffer_bytes = 0;
+  /// Plain http:// that needs nothing of libcurl (no proxy, no HTTP/2, no max_connections) is read by the library
+  /// itself, which halves its cost; false: by libcurl too.
+  bool read_cleartext = true;
   /// HOST:PORT:ADDRESS entries that answer instead of DNS.
   std::vector<std::string> resolve = {};
 };

@@ -6,3 +6,4 @@
 #include <deepseek/core/impl/platform.ipp>
 #include <deepseek/core/impl/reactor.ipp>
 #include <deepseek/core/impl/secret.ipp>
+#include <deepseek/core/impl/socket.ipp>

@@ -9,23 +9,25 @@
 DEEPSEEK_BEGIN_NAMESPACE
 namespace detail {
 
-/// libcurl can do this too, but hands out every chunk by itself, and a chunk is an event of 300 bytes: the
-/// way up costs more than the event. This one hands out all payload of a read at once. libcurl still
-/// follows the framing to find the end of the body, and refuses a broken one.
+/// Hands out all payload of a read at once: a chunk is an event of 300 bytes, and a way up for each of them
+/// would cost more than the event.
 class ChunkedReader {
  public:
-  /// The payload in `block`: a view into it where that is one piece, else joined in `scratch`. Stops for
-  /// good at the last chunk or at a fault.
-  std::string_view feed(std::string_view block, std::string& scratch);
+  /// The payload in `block`: a view into it where that is one piece, else joined in `scratch`. What is left in
+  /// `block` afterwards lies behind the end of the body or begins with a fault.
+  std::string_view feed(std::string_view& block, std::string& scratch);
+  /// The last chunk and the trailer are read.
+  bool done() const noexcept { return state_ == State::done; }
   bool fault() const noexcept { return state_ == State::fault; }
 
  private:
-  enum class State : unsigned char { size, extension, data, data_end, trailer, fault };
+  enum class State : unsigned char { size, extension, data, data_end, trailer, trailer_line, done, fault };
   void take_size(char c);
+  void take_trailer(char c);
 
   State state_ = State::size;
   bool has_digit_ = false;
-  std::uint64_t left_ = 0;  // of the chunk
+  std::uint64_t left_ = 0;  // of the chunk; in the trailer: bytes seen of it
 };
 
 /// What the Transfer-Encoding of a response asks of its reader.

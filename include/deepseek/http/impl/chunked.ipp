@@ -68,12 +68,22 @@ struct ChunkJoin {
   }
 };
 
-DEEPSEEK_DECL std::string_view ChunkedReader::feed(std::string_view block, std::string& scratch) {
+DEEPSEEK_DECL void ChunkedReader::take_trailer(char c) {
+  constexpr std::uint64_t longest = 64 * 1024;
+  if (c == '\n')
+    state_ = state_ == State::trailer ? State::done : State::trailer;
+  else if (++left_ > longest)
+    state_ = State::fault;
+  else if (c != '\r')
+    state_ = State::trailer_line;
+}
+
+DEEPSEEK_DECL std::string_view ChunkedReader::feed(std::string_view& block, std::string& scratch) {
   if (scratch.size() < block.size()) scratch.resize(block.size());
   ChunkJoin body;
   const char* at = block.data();
   const char* const end = at + block.size();
-  while (at != end) {
+  while (at != end && state_ != State::done && state_ != State::fault) {
     switch (state_) {
       case State::size:
         if (!has_digit_) {
@@ -108,11 +118,15 @@ DEEPSEEK_DECL std::string_view ChunkedReader::feed(std::string_view block, std::
         ++at;
         break;
       case State::trailer:
+      case State::trailer_line:
+        take_trailer(*at++);
+        break;
+      case State::done:
       case State::fault:
-        at = end;
         break;
     }
   }
+  block.remove_prefix(static_cast<std::size_t>(at - block.data()));
   return body.used > 0 ? std::string_view(scratch).substr(0, body.used) : body.first;
 }
 

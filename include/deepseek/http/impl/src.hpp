@@ -2,5 +2,8 @@
 #pragma once
 #include <deepseek/http/impl/chunked.ipp>
 #include <deepseek/http/impl/curl.ipp>
+#include <deepseek/http/impl/curl_transfer.ipp>
 #include <deepseek/http/impl/engine.ipp>
 #include <deepseek/http/impl/fake.ipp>
+#include <deepseek/http/impl/http1_engine.ipp>
+#include <deepseek/http/impl/http1_reader.ipp>

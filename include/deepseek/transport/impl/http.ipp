@@ -154,6 +154,7 @@ class HttpExchange final : public HttpHandler,
   std::string held_;  // bytes that came before the reader was paused, not read yet from held_at_
   std::size_t held_at_ = 0;
   std::optional<HttpEnd> end_;    // the end came while the reader was paused
+  std::shared_ptr<HttpExchange> until_read_;  // set with end_
   std::optional<Error> aborted_;  // the sink gave up from inside on_frame()
   TimePoint started_;             // this and the next two move on by the length of each pause
   TimePoint last_byte_;
@@ -268,6 +269,7 @@ DEEPSEEK_DECL void HttpExchange::on_end(const HttpEnd& end) {
   transfer_ended_ = true;
   if (paused_ || held_at_ < held_.size()) {
     end_ = end;
+    until_read_ = self;  // the engine lets go of this now, and the reader comes back for the rest
     return;
   }
   deliver_end(end);
@@ -311,6 +313,7 @@ DEEPSEEK_DECL void HttpExchange::finish(std::optional<Error> error) {
     transfer_->cancel();
   }
   transfer_.reset();
+  const auto self = std::move(until_read_);
   call_->on_abort = nullptr;
   call_->transport_state = nullptr;
   call_->facts.total = std::chrono::duration_cast<std::chrono::microseconds>(loop_.now() - call_->started);
