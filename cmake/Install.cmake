@@ -29,6 +29,14 @@ if(TARGET deepseek_cli)
 endif()
 
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/deepseek")
+# An export of its own for each component: who does not ask for it does not need what it stands on.
+foreach(component prometheus redis sqlite)
+  if(TARGET deepseek_${component})
+    install(TARGETS deepseek_${component} EXPORT deepseek_${component}_targets)
+    install(EXPORT deepseek_${component}_targets NAMESPACE deepseek:: DESTINATION "${package_dir}"
+            FILE deepseek-${component}-targets.cmake)
+  endif()
+endforeach()
 configure_package_config_file(cmake/Config.cmake.in deepseekConfig.cmake INSTALL_DESTINATION "${package_dir}")
 write_basic_package_version_file(deepseekConfigVersion.cmake COMPATIBILITY SameMajorVersion)
 install(EXPORT deepseekTargets NAMESPACE deepseek:: DESTINATION "${package_dir}")

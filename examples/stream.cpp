@@ -1,4 +1,4 @@
-// Ten lines to a streamed answer.
+// A streamed answer: the whole program.
 // clang-format off: ten is a promise
 #include <deepseek/deepseek.hpp>
 #include <iostream>

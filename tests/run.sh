@@ -47,7 +47,7 @@ show() { sed 's/^/    | /' | cut -c1-200; }
 wanted_packages() {
   echo g++ cmake ninja-build ccache pkg-config libcurl4-openssl-dev libssl-dev libfmt-dev nlohmann-json3-dev \
     libsimdjson-dev libboost-dev catch2 ca-certificates openssl nginx-light nghttp2-proxy tinyproxy-bin \
-    microsocks python3 python3-venv
+    microsocks python3 python3-venv libhiredis-dev libsqlite3-dev prometheus-cpp-dev redis-server prometheus
   for step in "${steps[@]}"; do
     case $step in
       fuzz) echo clang-19 libclang-rt-19-dev ;;
@@ -193,12 +193,12 @@ step_consumers() {
 # The bodies are the same in the other modes, and the structure tests read files.
 sanitized_targets() { # sanitized_targets TAG: programs that have a test with this tag; all for none
   local layer files=()
-  for layer in core http transport policy model client double cli; do
+  for layer in core http transport auth policy model client double cli; do
     files=(tests/unit/"${layer}"_*_test.cpp)
     [[ -f ${files[0]} ]] && grep -qF -- "$1" "${files[@]}" && echo "test_$layer"
   done
   files=(tests/transport/*_test.cpp); [[ -f ${files[0]} ]] && grep -qF -- "$1" "${files[@]}" && echo test_conformance
-  files=(tests/integration/*_test.cpp); [[ -f ${files[0]} ]] && grep -qF -- "$1" "${files[@]}" && echo test_integration
+  files=(tests/integration/*_test.cpp tests/integration/*/*_test.cpp); [[ -f ${files[0]} ]] && grep -qF -- "$1" "${files[@]}" && echo test_integration
 }
 sanitized() { # sanitized STEP TAG [TARGET...]
   local step=$1 tag=$2 targets target

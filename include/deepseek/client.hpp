@@ -2,6 +2,7 @@
 #pragma once
 #include <future>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include <deepseek/core/function.hpp>
@@ -38,6 +39,7 @@ class CallHandle {
   CallHandle() = default;
   explicit CallHandle(std::shared_ptr<detail::CallControl> control) : control_(std::move(control)) {}
   /// Ends the call as cancelled, down to the socket or RST_STREAM, without waiting. on_end still comes. Idempotent.
+  /// Where there is no memory to ask for it, nothing happens and it may be called again.
   void cancel() const noexcept;
   /// True once on_end has been called.
   bool finished() const noexcept;
@@ -45,6 +47,9 @@ class CallHandle {
  private:
   std::shared_ptr<detail::CallControl> control_;
 };
+
+/// DEEPSEEK_BASE_URL, read now; https://api.deepseek.com if it is unset or empty.
+std::string base_url_from_env();
 
 /// A client of one service. Copies are handles to the same client; all members are safe from all threads.
 ///

@@ -41,12 +41,13 @@ class Conversation {
   /// never run: the model is told, and if the same tool is called badly again, ask() fails with
   /// schema_mismatch (tool_failed: a tool that does not exist). Fails with too_many_rounds after
   /// max_rounds requests. Without `tools` a reply with calls is returned as it is: answer each call with
-  /// add(Message::tool(...)), the last one with ask().
+  /// add(Message::tool(...)), the last one with ask(). What a tool throws is told to the model like an error it returns
+  /// and leaves nobody; other errors are those of DeepSeekClient::chat (client.hpp). On the I/O thread: wrong_thread.
   Result<ChatReply> ask(std::string_view text, const Tools& tools = {}, const CallOptions& options = {});
   Result<ChatReply> ask(Message message, const Tools& tools = {}, const CallOptions& options = {});
 
-  /// The same, streamed: on_chunk sees the chunks of every round, on this thread. An exception it throws
-  /// cancels the call and passes through.
+  /// The same, streamed: on_chunk sees the chunks of every round, on this thread, each valid until it returns. An
+  /// exception it throws cancels the call, leaves the history as it was, and passes through.
   Result<ChatReply> ask_stream(std::string_view text, const Function<void(const ChatChunk&)>& on_chunk,
                                const Tools& tools = {}, const CallOptions& options = {});
   Result<ChatReply> ask_stream(Message message, const Function<void(const ChatChunk&)>& on_chunk,
@@ -62,7 +63,9 @@ class Conversation {
   /// The history as JSON, byte-exact for load() (bytes that are not UTF-8 become U+FFFD). The format is
   /// this library's own.
   RawJson save() const;
-  /// Replaces the history by a saved one; on an error (malformed_json, schema_mismatch) nothing changes.
+  /// Replaces the history by a saved one; on an error (malformed_json, schema_mismatch, limit_exceeded beyond 256 MiB)
+  /// nothing changes. The text may come from anywhere: what the service would not take is found by the lint and the
+  /// encoder when the next ask() sends it.
   Result<void> load(const RawJson& saved);
 
  private:

@@ -1,7 +1,11 @@
-// C++20 coroutines over the callback face, and the std::stop_token adapter. The only header that needs C++20.
+// C++20 coroutines over the callback face, a pull stream for them, and the std::stop_token adapter. The only header
+// that needs C++20.
 //
-// A coroutine resumes on the I/O thread or the client's executor. Dropping a coroutine that waits here is
-// not possible: an awaiter must live until its call ends; cancel it instead.
+// A coroutine resumes on the I/O thread or the client's executor. Dropping a coroutine that waits for a whole reply is
+// not possible: an awaiter must live until its call ends; cancel it instead. One that waits in coro::Stream may be
+// destroyed, on the thread where it would resume: its stream goes with it, and the call is cancelled. What leaves a
+// coroutine while it is resumed here (an unhandled_exception() that throws) cancels the call of a Stream and is
+// dropped: it cannot cross libcurl.
 //
 // GCC 12 frees a braced temporary in a co_await expression twice, without a warning:
 //     co_await coro::chat(client, ChatRequest{.model = "x"});   // do not: name the request first
@@ -13,6 +17,7 @@
 
 #include <deepseek/client.hpp>
 #include <deepseek/core/function.hpp>
+#include <deepseek/detail/awaited.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
 namespace coro {
@@ -78,6 +83,74 @@ inline Awaiter<Balance> balance(DeepSeekClient client, CallOptions options = {})
       [client = std::move(client), options = std::move(options)](Function<void(Result<Balance>)> done) {
         return client.balance_async(std::move(done), options);
       });
+}
+
+/// A streamed reply, pulled by one coroutine at a time. Made by stream() and complete_stream() below, which start it.
+///
+///     coro::Stream stream = coro::stream(client, request);
+///     while (const ChatChunk* chunk = co_await stream.next()) std::cout << chunk->content();
+///     Result<ChatReply> reply = co_await stream.result();
+///
+/// As with deepseek::Stream the end of the loop does not say how the reply ended: result() does. No thread waits
+/// meanwhile. Chunks that nobody takes are kept up to ClientOptions::stream_buffer_bytes; beyond that the transfer is
+/// paused until the coroutine comes back for them.
+class [[nodiscard]] Stream {
+ public:
+  class [[nodiscard]] Next {
+   public:
+    explicit Next(detail::AwaitedStream& from) : from_(from) {}
+    bool await_ready() { return (chunk_ = from_.next()) != nullptr || from_.ended(); }
+    // The coroutine may go on, and this awaiter be gone, before wait() has returned.
+    bool await_suspend(std::coroutine_handle<> waiting) { return from_.wait(wake(waiting), false); }
+    const ChatChunk* await_resume() { return chunk_ ? chunk_ : from_.next(); }
+
+   private:
+    detail::AwaitedStream& from_;
+    const ChatChunk* chunk_ = nullptr;
+  };
+  class [[nodiscard]] End {
+   public:
+    explicit End(detail::AwaitedStream& from) : from_(from) {}
+    bool await_ready() const { return from_.ended(); }
+    bool await_suspend(std::coroutine_handle<> waiting) { return from_.wait(wake(waiting), true); }
+    Result<ChatReply> await_resume() const { return from_.result(); }
+
+   private:
+    detail::AwaitedStream& from_;
+  };
+
+  explicit Stream(detail::AwaitedStream stream) : stream_(std::move(stream)) {}
+
+  /// `co_await`: the next chunk, or null at the end, whatever the outcome. It and its views live until the next step;
+  /// a copy owns.
+  Next next() { return Next(stream_); }
+  /// `co_await`: how the reply ended; chunks not pulled yet are dropped (their text is in the reply). May be awaited
+  /// again.
+  End result() { return End(stream_); }
+  /// Stops the call now; what is awaited then ends, result() with `cancelled` and the partial reply. Safe from any
+  /// thread while the stream lives. Dropping the stream cancels too.
+  void cancel() noexcept { stream_.cancel(); }
+
+ private:
+  static detail::Wake wake(std::coroutine_handle<> waiting) {
+    return {[](void* address) { std::coroutine_handle<>::from_address(address).resume(); }, waiting.address()};
+  }
+  detail::AwaitedStream stream_;
+};
+
+/// DeepSeekClient::stream for a coroutine. Never fails here: a refusal is the stream's result.
+inline Stream stream(const DeepSeekClient& client, const ChatRequest& request, const CallOptions& options = {}) {
+  return Stream(detail::AwaitedStream(client, request, options));
+}
+inline Stream stream(const DeepSeekClient& client, std::string_view prompt, const CallOptions& options = {}) {
+  ChatRequest request;
+  request.messages.push_back(Message::user(std::string(prompt)));
+  return stream(client, request, options);
+}
+/// DeepSeekClient::complete_stream (FIM) for a coroutine.
+inline Stream complete_stream(const DeepSeekClient& client, const CompletionRequest& request,
+                              const CallOptions& options = {}) {
+  return Stream(detail::AwaitedStream(client, request, options));
 }
 
 }  // namespace coro

@@ -1,5 +1,9 @@
 // Everything a C++17 program needs. Not here: coro.hpp (C++20), src.hpp, interop/, testing/.
 #pragma once
+#include <deepseek/auth/credentials.hpp>
+#include <deepseek/auth/jwks.hpp>
+#include <deepseek/auth/jwt.hpp>
+#include <deepseek/auth/oauth.hpp>
 #include <deepseek/client.hpp>
 #include <deepseek/conversation.hpp>
 #include <deepseek/error.hpp>

@@ -31,6 +31,8 @@ enum class Outcome {
 
 /// The outcome's fixed word, for example "no_capacity". Never null.
 const char* to_string(Outcome outcome) noexcept;
+/// Writes that word.
+std::ostream& operator<<(std::ostream& out, Outcome outcome);
 
 /// Stable numbers: the C ABI uses the same ones negated. 100 per class, never reused.
 enum class ErrorCode : int {
@@ -89,11 +91,17 @@ enum class ErrorCode : int {
   // 9xx policy and tools
   too_many_rounds = 901,  ///< the tool loop reached its bound
   tool_failed = 902,
-  internal = 999,  ///< a broken promise of this library: please report
+  rate_limited_locally = 903,  ///< this client's own limits left no room in time
+  budget_exceeded = 904,       ///< a ceiling on tokens or cost is reached
+  circuit_open = 905,          ///< every endpoint failed too often lately; none was asked
+  token_failed = 906,          ///< the authorization server gave no usable token
+  internal = 999,              ///< a broken promise of this library: please report
 };
 
 /// The code's stable word, for example "rate_limited"; `deepseek chat --json` prints it as `code`.
 const char* to_string(ErrorCode code) noexcept;
+/// Writes that word.
+std::ostream& operator<<(std::ostream& out, ErrorCode code);
 
 /// The error object as the service sent it. Any member may be empty.
 struct ServiceError {
@@ -112,9 +120,11 @@ struct ErrorDetails {
   std::string cause = {};    ///< the lower layer's own words, quoted
   int http_status = 0;       ///< 0: no response head came
   ServiceError service = {};
-  std::string trace_id = {};          ///< x-ds-trace-id or x-request-id of the response
-  int attempts = 0;                   ///< requests sent for this call
-  std::uint64_t bytes_delivered = 0;  ///< bytes of answer, reasoning and tool arguments handed to the caller
+  std::string trace_id = {};  ///< x-ds-trace-id or x-request-id of the response
+  int attempts = 0;           ///< requests sent for this call
+  /// Bytes of answer, reasoning and tool arguments that were read for the caller before the end: with a callback all
+  /// of them were handed over, a pull stream or queue may still hold some. 0 if the reply is not streamed.
+  std::uint64_t bytes_delivered = 0;
   std::optional<std::chrono::milliseconds> retry_after = {};  ///< what the server asked for
   std::shared_ptr<const ChatReply> partial = {};
 };
@@ -143,11 +153,12 @@ class Error {
   /// True if the same request may succeed later (network, 408, 429, 5xx, empty, no capacity). Says
   /// nothing about whether repeating is safe: see bytes_delivered().
   bool retryable() const noexcept;
-  /// The reply so far, or null if nothing came. Holds the text that was already delivered.
+  /// The reply so far, or null if nothing came. Holds the text that was already delivered. ChatReply is defined in
+  /// <deepseek/model/chat.hpp>. Valid as long as this error or a copy of it.
   const ChatReply* partial() const noexcept { return details_->partial.get(); }
   const ErrorDetails& details() const noexcept { return *details_; }
 
-  /// The same error with some facts changed.
+  /// The same error with some facts changed: `edit` takes an ErrorDetails&.
   template <class Edit>
   Error with(Edit&& edit) const {
     ErrorDetails copy = *details_;

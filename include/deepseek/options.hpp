@@ -11,7 +11,15 @@
 #include <deepseek/core/clock.hpp>
 #include <deepseek/core/executor.hpp>
 #include <deepseek/http/curl.hpp>
+#include <deepseek/policy/breaker.hpp>
+#include <deepseek/policy/cache.hpp>
+#include <deepseek/policy/cost.hpp>
+#include <deepseek/policy/failover.hpp>
+#include <deepseek/policy/limits.hpp>
+#include <deepseek/policy/observe.hpp>
 #include <deepseek/policy/policy.hpp>
+#include <deepseek/policy/retry.hpp>
+#include <deepseek/policy/single_flight.hpp>
 #include <deepseek/transport/transport.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
@@ -25,8 +33,7 @@ inline constexpr const char* default_base_url = "https://api.deepseek.com";
 /// How a client is built. Precedence: per call, then client, then the defaults here. The environment is
 /// read only by from_environment() and api_key_from_env().
 struct ClientOptions {
-  /// Servers, in failover order. Empty: https://api.deepseek.com without a key. More than one is refused until there is
-  /// failover.
+  /// Servers, in failover order, at most 64. Empty: https://api.deepseek.com without a key.
   std::vector<Endpoint> endpoints = {};
   std::string model = "deepseek-flash";  ///< for requests that name none
   Timeouts timeouts = {};
@@ -34,10 +41,23 @@ struct ClientOptions {
   TlsOptions tls = {};
   ProxyOptions proxy = {};
   HttpVersion http_version = HttpVersion::automatic;
-  std::string unix_socket = {};           ///< connect to this path instead of the URL's host
-  std::vector<std::string> resolve = {};  ///< HOST:PORT:ADDRESS entries that answer instead of DNS
-  std::vector<HttpHeader> headers = {};   ///< sent with every request
-  bool lint = true;                       ///< refuse what the service is known to refuse
+  std::string unix_socket = {};                      ///< connect to this path instead of the URL's host
+  std::vector<std::string> resolve = {};             ///< HOST:PORT:ADDRESS entries that answer instead of DNS
+  std::vector<HttpHeader> headers = {};              ///< sent with every request
+  RetryOptions retry = {};                           ///< when a failed request is sent again
+  FailoverOptions failover = {};                     ///< which of several endpoints is asked
+  BreakerOptions breaker = {};                       ///< when an endpoint is left alone; off by default
+  LimitOptions limits = {};                          ///< how much this client may ask for; none by default
+  std::optional<Limiter> limiter = {};               ///< limits shared with other clients, instead of `limits`
+  std::shared_ptr<SharedBudget> shared_budget = {};  ///< limits shared with other processes; beside those
+  std::optional<CostMeter> cost = {};                ///< counts what calls cost, and keeps ceilings
+  CacheOptions cache = {};                           ///< answers that are kept; none by default
+  SingleFlightOptions single_flight = {};            ///< equal calls at one time share a request; off by default
+  std::shared_ptr<MetricSink> metrics = {};          ///< null: nothing is counted
+  std::shared_ptr<LogSink> log = {};                 ///< null: nothing is logged
+  LogLevel log_level = LogLevel::info;               ///< less than this is not logged
+  bool traceparent = false;                          ///< send W3C trace context; see ObserveOptions
+  bool lint = true;                                  ///< refuse what the service is known to refuse
   /// Bytes of decoded events a pull stream or queue may hold before its transfer is paused.
   std::uint64_t stream_buffer_bytes = 1 * MiB;
   std::shared_ptr<Executor> executor = {};       ///< where handlers run; null: the I/O thread
@@ -52,7 +72,9 @@ struct CallOptions {
   std::optional<Timeouts> timeouts = {};
   std::optional<TimePoint> deadline = {};  ///< absolute; the earlier of this and timeouts.total strikes
   CancelToken cancel = {};
-  std::vector<HttpHeader> headers = {};  ///< added to the client's; the same name replaces
+  std::vector<HttpHeader> headers = {};       ///< added to the client's; the same name replaces
+  Priority priority = Priority::interactive;  ///< who goes first where the client's limits leave no room for all
+  CacheUse cache = CacheUse::normal;          ///< what the call may do with the client's caches
 };
 
 DEEPSEEK_END_NAMESPACE

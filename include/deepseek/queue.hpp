@@ -21,7 +21,8 @@ struct QueueEvent {
 /// Calls submitted here run on the I/O thread, which reads bytes and keeps the clocks even when the
 /// host is slow; a call whose events wait beyond stream_buffer_bytes is paused. One thread at a time
 /// may call next(); submit() and CallHandle::cancel() are safe from any. Dropping the queue cancels its calls.
-/// In a forked child the parent's queue is dead: submit() gives an empty handle, next() nothing.
+/// In a forked child the parent's queue is dead: submit() gives an empty handle, next() nothing. So is one that was
+/// moved from.
 class EventQueue {
  public:
   explicit EventQueue(DeepSeekClient client);

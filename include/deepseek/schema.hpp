@@ -361,6 +361,10 @@ RawJson to_json(const T& value) {
 
 DEEPSEEK_END_NAMESPACE
 
+// DeepSeekClient::chat_as<T>, declared in client.hpp, is defined here. Beside the errors of the call it ends in
+// malformed_json or schema_mismatch if the answer does not fit, and not after one correction either (partial() is the
+// last answer, advice() says so), in truncated if the token limit cut it off, and in invalid_argument for a request
+// with tools.
 #include <deepseek/impl/chat_as.hpp>
 
 #ifdef DEEPSEEK_HEADER_ONLY

@@ -7,6 +7,7 @@
 #error "deepseek/src.hpp: define DEEPSEEK_EMBEDDED for the whole program first; header-only mode needs no src.hpp"
 #endif
 
+#include <deepseek/auth/impl/src.hpp>
 #include <deepseek/core/impl/src.hpp>
 #include <deepseek/http/impl/src.hpp>
 #include <deepseek/impl/src.hpp>

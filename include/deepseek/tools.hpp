@@ -86,7 +86,7 @@ Result<std::string> tool_text(T value) {
 /// as RawJson. It returns text, RawJson, a struct with a Schema, or a Result of these. What it returns is
 /// shown to the model, and so is the message of its Error or exception. It is called only with arguments
 /// that are whole and fit the schema, and may be called on several threads at once when the model makes
-/// several calls in one turn.
+/// several calls in one turn. Conversation::ask (<deepseek/conversation.hpp>) runs them.
 class Tools {
  public:
   Tools();
@@ -133,7 +133,8 @@ class Tools {
   /// A definition without a function: a server tool, which the service runs by itself.
   Tools& add(Tool definition);
 
-  /// Ask for strict mode (beta): the service then holds the model to the schemas.
+  /// Ask for strict mode (beta): the service then holds the model to the schemas. Elsewhere than at DeepSeek such a
+  /// request goes to the plain base.
   Tools& strict(bool on = true);
 
   /// What goes into ChatRequest::tools.
@@ -142,8 +143,8 @@ class Tools {
   /// The first thing wrong with what was added (name, schema); asking with such tools fails with it.
   Result<void> status() const;
 
-  /// Runs one tool here. tool_failed: no such tool, or it threw; malformed_json or schema_mismatch: the
-  /// arguments do not fit and it was not run; else what the tool returned.
+  /// Runs one tool here, on this thread. tool_failed: no such tool, or it threw (the message is that of the exception);
+  /// malformed_json or schema_mismatch: the arguments do not fit and it was not run; else what the tool returned.
   Result<std::string> call(std::string_view name, const RawJson& arguments) const;
 
  private:

@@ -1,8 +1,5 @@
 // deepseek balance: what is left on the account.
-#include "cli/command.hpp"
-#include "cli/exit_code.hpp"
-#include "cli/interrupt.hpp"
-#include "cli/options.hpp"
+#include "cli/query.hpp"
 
 namespace deepseek::cli {
 
@@ -17,20 +14,10 @@ std::string balance_table(const Balance& balance) {
 }
 
 int run_balance(const Args& args, Output& output) {
-  if (!args.positionals().empty())
-    return usage_failure(balance_command, Error(ErrorCode::invalid_argument, "there is an argument too many"));
-  auto connection = connection_from(args);
-  if (!connection) return usage_failure(balance_command, connection.error());
-  auto client = make_client(*connection);
-  if (!client) return show_failure(output, client.error(), args.has("json"));
-  const CancelSource source;
-  const Interrupt interrupt(source);
-  CallOptions call;
-  call.cancel = source.token();
-  const auto balance = client->balance(call);
-  if (!balance) return show_failure(output, balance.error(), args.has("json"));
-  output.write(args.has("json") ? json_line(balance->raw.view()) + '\n' : printable(balance_table(*balance)));
-  return finish(output, exit_code::complete);
+  return run_query(
+      balance_command, args, output,
+      [](const DeepSeekClient& client, const CallOptions& call) { return client.balance(call); }, balance_table,
+      [](const Balance& balance) { return json_line(balance.raw.view()); });
 }
 
 }  // namespace

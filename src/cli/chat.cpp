@@ -1,8 +1,10 @@
 // deepseek chat: one question, or a conversation.
 #include <unistd.h>
 
+#include <algorithm>
 #include <limits>
 
+#include "cli/advice.hpp"
 #include "cli/command.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/input.hpp"
@@ -37,9 +39,19 @@ Result<void> check_thinking(const Args& args) {
   return {};
 }
 
+/// It can be read once.
+Result<void> check_standard_input(const Args& args) {
+  const std::vector<std::string> files = args.values("file");
+  auto uses = std::count(files.begin(), files.end(), "-");
+  if (!interactive(args) && args.positionals().front() == "-") ++uses;
+  if (uses > 1) return usage("standard input is asked for twice", "- can be the prompt, or one --file");
+  return {};
+}
+
 Result<void> check(const Args& args) {
   if (args.positionals().size() > 1) return usage("there is more than one prompt", "put the prompt in quotes");
   if (auto fine = check_thinking(args); !fine) return fine;
+  if (auto fine = check_standard_input(args); !fine) return fine;
   return interactive(args) ? check_conversation(args) : Result<void>();
 }
 
@@ -99,7 +111,7 @@ int converse(const Args& args, const ConnectionOptions& connection, std::optiona
              Output& output) {
   auto client = make_client(connection);
   if (!client) {
-    print_error(client.error());
+    print_error(in_flags(client.error()));
     return exit_code_of(client.error());
   }
   ConversationOptions options;
@@ -140,8 +152,10 @@ constexpr OptionSpec chat_options[] = {
     {"system", "TEXT", "instructions that come before the conversation"},
     {"max-tokens", "N", "the most tokens to write, reasoning included"},
     {"no-thinking", nullptr, "answer without reasoning"},
-    {"effort", "LEVEL", "how much to reason: low, high, max"},
-    {"file", "PATH|ID", "add a text file to the prompt, or a file of the service by its id\n(file-...); repeatable",
+    {"effort", "LEVEL",
+     "how much to reason: none, low, high, max; other servers have other words, which are\nsent as they are"},
+    {"file", "PATH|-|ID",
+     "add a text file or standard input (-) to the prompt, or a file of the service by its\nid (file-...); repeatable",
      true},
     {"image", "PATH|URL", "add a picture; repeatable", true},
     {"tools", "FILE", "the API's tools array; calls are printed, never run"},
@@ -155,6 +169,8 @@ const Command chat_command = {
     "[PROMPT]",
     "Asks a question and shows the answer as it comes. Without a prompt on a terminal: a conversation.",
     "A prompt of - is read from standard input. Put -- before a prompt that begins with a dash.\n"
+    "Standard input is read for - alone, so that scripts may run this command inside a loop that reads it:\n"
+    "git diff | deepseek chat \"Review this.\" --file -\n"
     "\n"
     "--json prints one JSON object a line: reasoning and content as they arrive, a tool_call when it is\n"
     "whole, and one end line with outcome, finish_reason, model, id, usage, error, attempts and cache.\n"

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "cli/advice.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/options.hpp"
 
@@ -28,7 +29,8 @@ constexpr const char* common_help =
     "\n"
     "Exit codes: 0 complete, 1 other, 2 usage or refused before sending, 3 credentials or balance,\n"
     "4 too many requests or no capacity, 5 other answer of the service that is an error, 6 network or\n"
-    "timeout, 7 truncated, empty or malformed, 8 filtered, 130 cancelled.\n";
+    "timeout, 7 truncated, empty or malformed, 8 filtered, 130 cancelled, 141 the reader of standard output\n"
+    "went away.\n";
 
 }  // namespace
 
@@ -55,7 +57,8 @@ int usage_failure(const Command& command, const Error& error) {
   return exit_code::usage;
 }
 
-int show_failure(Output& output, const Error& error, bool json) {
+int show_failure(Output& output, const Error& failure, bool json) {
+  const Error error = in_flags(failure);
   if (json)
     output.write("{\"error\":" + json_error(error) + "}\n");
   else

@@ -34,7 +34,7 @@ std::string help_of(const Command& command);
 int usage_failure(const Command& command, const Error& error);
 /// Shows why a command without a streamed reply failed: on standard error, or as {"error":{...}}. Returns the exit
 /// code.
-int show_failure(Output& output, const Error& error, bool json);
+int show_failure(Output& output, const Error& failure, bool json);
 /// The exit code of a finished output: `code`, unless standard output failed.
 int finish(const Output& output, int code);
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "cli/advice.hpp"
 #include "cli/command.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/interrupt.hpp"
@@ -73,15 +74,15 @@ class Doctor {
 
   const std::vector<Check>& checks() const { return checks_; }
   int exit_code() const { return exit_code_; }
-  /// Empty if it is none: what was given instead may hold a password.
-  std::string base_url() const { return address_.host.empty() ? std::string() : connection_.base_url; }
+  std::string base_url() const { return shown_url(connection_.base_url); }
   const Timings& timings() const { return timings_; }
 
  private:
   Check& add(Check check) { return checks_.emplace_back(std::move(check)); }
   void skip(const char* name, std::string why) { add({name, Verdict::skip, std::move(why)}); }
 
-  bool fail(const char* name, const Error& error, const char* advice = "") {
+  bool fail(const char* name, const Error& failure, const char* advice = "") {
+    const Error error = in_flags(failure);
     std::string detail = error.message();
     if (!error.cause().empty() && detail.find(error.cause()) == std::string::npos) detail += " (" + error.cause() + ')';
     if (!error.trace_id().empty()) detail += " [trace " + error.trace_id() + ']';
@@ -91,7 +92,13 @@ class Doctor {
   }
 
   bool check_address() {
-    auto address = parse_address(connection_.base_url);
+    // What the library refuses is refused here in its words, before anything is looked up.
+    ConnectionOptions alone;
+    alone.base_url = connection_.base_url;
+    alone.base_url_from = connection_.base_url_from;
+    const auto usable = make_client(alone, Credential());
+    if (!usable) return fail("address", usable.error());
+    const auto address = parse_address(connection_.base_url);
     if (!address) return fail("address", address.error(), "check --base-url and DEEPSEEK_BASE_URL");
     address_ = *address;
     return true;
@@ -135,13 +142,13 @@ class Doctor {
   }
 
   std::optional<DeepSeekClient> make() {
-    auto options = client_options(connection_);
-    if (!options) {
-      fail("key", options.error(), "check --api-key-file");
+    auto key = credential_of(connection_);
+    if (!key) {
+      fail("key", key.error(), "check --api-key-file");
       return std::nullopt;
     }
-    has_key_ = options->endpoints.front().credential.present();
-    auto client = DeepSeekClient::create(*std::move(options));
+    has_key_ = key->present();
+    auto client = make_client(connection_, *std::move(key));
     if (client) return *client;
     fail("options", client.error());
     return std::nullopt;
@@ -236,7 +243,7 @@ std::string report_json(const Doctor& doctor) {
   }
   return fmt::format(R"({{"ok":{},"base_url":{},"checks":[{}],"latency_ms":{}}})"
                      "\n",
-                     doctor.exit_code() == exit_code::complete, json_string_or_null(doctor.base_url()), checks,
+                     doctor.exit_code() == exit_code::complete, json_string(doctor.base_url()), checks,
                      latency_json(doctor.timings()));
 }
 

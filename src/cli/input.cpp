@@ -10,14 +10,18 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "double/json_depth.hpp"
+
 namespace deepseek::cli {
 
 namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr const char* standard_input = "standard input";
+
 Error file_error(const std::string& name, const std::string& what, std::string advice = {}) {
-  return Error(ErrorCode::io_error, name + ": " + what, std::move(advice));
+  return Error(ErrorCode::io_error, (name.empty() ? "\"\"" : name) + ": " + what, std::move(advice));
 }
 
 Result<std::string> read_descriptor(int descriptor, const std::string& name, std::size_t most) {
@@ -125,7 +129,7 @@ Result<std::string> read_file(const std::string& path, std::size_t most) {
 }
 
 Result<std::string> read_standard_input(std::size_t most) {
-  return read_descriptor(STDIN_FILENO, "standard input", most);
+  return read_descriptor(STDIN_FILENO, standard_input, most);
 }
 
 Result<std::string> read_prompt(const std::string& argument) {
@@ -174,17 +178,20 @@ bool is_file_id(std::string_view name) {
 }
 
 Result<std::string> fenced_file(const std::string& path) {
-  auto text = read_file(path, max_text_bytes);
+  const bool piped = path == "-";
+  auto text = piped ? read_standard_input(max_text_bytes) : read_file(path, max_text_bytes);
   if (!text) return text.error();
   if (!valid_utf8(*text) || text->find('\0') != std::string::npos)
-    return file_error(path, "not a text in UTF-8", "for pictures use --image");
+    return file_error(piped ? standard_input : path, "not a text in UTF-8", "for pictures use --image");
   const std::string fence(std::max<std::size_t>(3, longest_run(*text, '`') + 1), '`');
-  const std::string name = path.substr(path.rfind('/') + 1);  // npos + 1 is 0
+  const std::string name = piped ? standard_input : path.substr(path.rfind('/') + 1);  // npos + 1 is 0
   const char* line_end = text->empty() || text->back() == '\n' ? "" : "\n";
   return name + ":\n" + fence + '\n' + *text + line_end + fence + '\n';
 }
 
 Result<std::vector<Tool>> parse_tools(std::string_view json) {
+  constexpr int deepest = 128;  // what the service reads; the parser's own limit is the stack
+  if (test::detail::nested_deeper(json, deepest)) return tools_error("nested too deep");
   const Json parsed = Json::parse(json, nullptr, false);
   if (parsed.is_discarded()) return tools_error("not JSON");
   if (!parsed.is_array()) return tools_error("not an array");

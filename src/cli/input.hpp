@@ -27,7 +27,7 @@ Result<ContentPart> image_part(const std::string& path_or_url);
 
 /// "file-..." names a file that lies with the service; anything else is a path.
 bool is_file_id(std::string_view name);
-/// A text file for a prompt: its name and a fence that its content does not contain.
+/// A text file, or standard input for "-", for a prompt: its name and a fence that its content does not contain.
 Result<std::string> fenced_file(const std::string& path);
 
 /// The API's `tools` array. Members this library does not know are kept.

@@ -46,8 +46,8 @@ int print(const std::string& text) {
   return finish(output, exit_code::complete);
 }
 
-int complain(const char* what) {
-  Output(STDERR_FILENO).write(fmt::format("deepseek: {}\n  see deepseek --help\n", what));
+int complain(const std::string& what) {
+  Output(STDERR_FILENO).write(printable(fmt::format("deepseek: {}\n  see deepseek --help\n", what)));
   return exit_code::usage;
 }
 
@@ -67,11 +67,11 @@ int run(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   if (name == "--help" || name == "-h" || name == "help") return print(general_help());
   if (name == "--version" || name == "-V") return print(fmt::format("deepseek {}\n", version));
-  if (name == "serve" || name == "cache") return complain("this command is not available in this version");
+  if (name == "serve" || name == "cache") return complain(fmt::format("{} is not available in this version", name));
   const std::vector<std::string> arguments(argv + 2, argv + argc);
   for (const Command* command : commands)
     if (name == command->name) return run_command(*command, arguments);
-  return complain("there is no such command");
+  return complain(fmt::format("there is no such command: \"{}\"", name));
 }
 
 }  // namespace

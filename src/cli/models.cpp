@@ -1,8 +1,5 @@
 // deepseek models: what the server offers.
-#include "cli/command.hpp"
-#include "cli/exit_code.hpp"
-#include "cli/interrupt.hpp"
-#include "cli/options.hpp"
+#include "cli/query.hpp"
 
 namespace deepseek::cli {
 
@@ -33,24 +30,14 @@ std::string models_json(const ModelList& models) {
     if (text.back() == '}') text += ',';
     text += json_line(model.raw.view());
   }
-  return text + "]}\n";
+  return text + "]}";
 }
 
 int run_models(const Args& args, Output& output) {
-  if (!args.positionals().empty())
-    return usage_failure(models_command, Error(ErrorCode::invalid_argument, "there is an argument too many"));
-  auto connection = connection_from(args);
-  if (!connection) return usage_failure(models_command, connection.error());
-  auto client = make_client(*connection);
-  if (!client) return show_failure(output, client.error(), args.has("json"));
-  const CancelSource source;
-  const Interrupt interrupt(source);
-  CallOptions call;
-  call.cancel = source.token();
-  const auto models = client->models(call);
-  if (!models) return show_failure(output, models.error(), args.has("json"));
-  output.write(args.has("json") ? models_json(*models) : printable(models_table(*models)));
-  return finish(output, exit_code::complete);
+  return run_query(
+      models_command, args, output,
+      [](const DeepSeekClient& client, const CallOptions& call) { return client.models(call); }, models_table,
+      models_json);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #include "cli/options.hpp"
 
-#include <cstdlib>
+#include "cli/advice.hpp"
 
 namespace deepseek::cli {
 
@@ -11,7 +11,7 @@ constexpr OptionSpec shared_options[] = {
     {"api-key-file", "FILE", "read the key from FILE instead of DEEPSEEK_API_KEY"},
     {"deepseek", nullptr, "the server speaks DeepSeek's dialect (it has /beta)"},
     {"timeout", "SECONDS", "give up after so long in all; default: no limit on the whole"},
-    {"retries", "N", "repeats after the first request; only 0 in this version"},
+    {"retries", "N", "repeats after the first request, while nothing was shown yet; default: 0"},
     {"ca-file", "FILE", "PEM authorities that replace the system's"},
     {"proxy", "URL", "http, https or socks5 proxy; \"env\": as http_proxy and its kin say"},
     {"allow-plain-http", nullptr, "send the key over http:// to a host that is not this one"},
@@ -19,20 +19,37 @@ constexpr OptionSpec shared_options[] = {
     {"help", nullptr, "show this text"},
 };
 
-std::string default_address() {
-  const char* set = std::getenv("DEEPSEEK_BASE_URL");
-  return set && *set ? set : default_base_url;
-}
-
 Result<void> not_empty(const Args& args, std::string_view name) {
   const std::string* value = args.value(name);
   if (value && value->empty()) return Error(ErrorCode::invalid_argument, "--" + std::string(name) + " is empty");
   return {};
 }
 
-Result<Credential> credential_of(const ConnectionOptions& connection) {
-  if (connection.key_file.empty()) return api_key_from_env("DEEPSEEK_API_KEY");
-  return api_key_from_file(connection.key_file);
+ClientOptions client_options(const ConnectionOptions& connection, Credential credential) {
+  ClientOptions options;
+  Endpoint endpoint;
+  endpoint.base_url = connection.base_url;
+  endpoint.credential = std::move(credential);
+  if (connection.deepseek) endpoint.deepseek = true;
+  endpoint.allow_plain_http = connection.allow_plain_http;
+  options.endpoints.push_back(std::move(endpoint));
+  if (!connection.model.empty()) options.model = connection.model;
+  options.timeouts.total = connection.timeout;
+  options.retry.max_attempts = 1 + connection.retries;
+  options.tls.ca_file = connection.ca_file;
+  options.proxy.from_environment = connection.proxy == "env";
+  if (!options.proxy.from_environment) options.proxy.url = connection.proxy;
+  return options;
+}
+
+/// The library names what is wrong with a base URL, and never the URL: it may hold a password.
+Error with_base_url(const Error& error, const ConnectionOptions& connection) {
+  constexpr std::string_view mark = "base URL: ";
+  if (error.message().compare(0, mark.size(), mark) != 0) return error;
+  return error.with([&](ErrorDetails& details) {
+    details.message = std::string(connection.base_url_from) + " \"" + shown_url(connection.base_url) +
+                      "\": " + details.message.substr(mark.size());
+  });
 }
 
 }  // namespace
@@ -43,7 +60,8 @@ Result<ConnectionOptions> connection_from(const Args& args) {
   for (const char* name : {"base-url", "api-key-file", "ca-file", "proxy", "model"})
     if (auto fine = not_empty(args, name); !fine) return fine.error();
   ConnectionOptions connection;
-  connection.base_url = args.value_or("base-url", default_address());
+  connection.base_url = args.value_or("base-url", base_url_from_env());
+  connection.base_url_from = args.has("base-url") ? "--base-url" : "DEEPSEEK_BASE_URL";
   connection.key_file = args.value_or("api-key-file", "");
   connection.ca_file = args.value_or("ca-file", "");
   connection.proxy = args.value_or("proxy", "");
@@ -56,37 +74,31 @@ Result<ConnectionOptions> connection_from(const Args& args) {
     connection.timeout = *timeout;
   }
   if (const std::string* text = args.value("retries")) {
-    auto retries = parse_integer("retries", *text, 0, 1'000'000);
+    auto retries = parse_integer("retries", *text, 0, 99);
     if (!retries) return retries.error();
-    if (*retries != 0)
-      return Error(ErrorCode::invalid_argument, "--retries above 0 is not available in this version",
-                   "leave it out or give 0");
+    connection.retries = static_cast<int>(*retries);
   }
   return connection;
 }
 
-Result<ClientOptions> client_options(const ConnectionOptions& connection) {
-  auto credential = credential_of(connection);
-  if (!credential) return credential.error();
-  ClientOptions options;
-  Endpoint endpoint;
-  endpoint.base_url = connection.base_url;
-  endpoint.credential = *credential;
-  if (connection.deepseek) endpoint.deepseek = true;
-  endpoint.allow_plain_http = connection.allow_plain_http;
-  options.endpoints.push_back(std::move(endpoint));
-  if (!connection.model.empty()) options.model = connection.model;
-  options.timeouts.total = connection.timeout;
-  options.tls.ca_file = connection.ca_file;
-  options.proxy.from_environment = connection.proxy == "env";
-  if (!options.proxy.from_environment) options.proxy.url = connection.proxy;
-  return options;
+Result<Credential> credential_of(const ConnectionOptions& connection) {
+  if (connection.key_file.empty()) return api_key_from_env("DEEPSEEK_API_KEY");
+  auto key = api_key_from_file(connection.key_file);
+  if (key) return key;
+  return key.error().with(
+      [&](ErrorDetails& details) { details.message = connection.key_file + ": " + details.message; });
 }
 
 Result<DeepSeekClient> make_client(const ConnectionOptions& connection) {
-  auto options = client_options(connection);
-  if (!options) return options.error();
-  return DeepSeekClient::create(*std::move(options));
+  auto credential = credential_of(connection);
+  if (!credential) return credential.error();
+  return make_client(connection, *std::move(credential));
+}
+
+Result<DeepSeekClient> make_client(const ConnectionOptions& connection, Credential credential) {
+  auto client = DeepSeekClient::create(client_options(connection, std::move(credential)));
+  if (!client) return with_base_url(client.error(), connection);
+  return client;
 }
 
 }  // namespace deepseek::cli

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cmath>
+
 #include "cli/output.hpp"
 
 namespace deepseek::cli {
@@ -33,9 +35,17 @@ class JsonPrinter : public ReplyPrinter {
 constexpr const char* dim = "\033[2m";
 constexpr const char* plain = "\033[0m";
 
+// A rate over less says more about buffers than about the model.
+constexpr auto shortest_measured = std::chrono::milliseconds(50);
+
 double seconds_of(std::chrono::microseconds time) { return static_cast<double>(time.count()) / 1e6; }
 
-/// "complete (stop), 12 tokens in (8 cached), 30 out (20 reasoning), 41.5 tokens/s, first token 0.21 s, 0.93 s in all"
+std::string time_text(std::chrono::microseconds time) {
+  if (time < std::chrono::seconds(1)) return fmt::format("{:.0f} ms", std::ceil(seconds_of(time) * 1e3));
+  return fmt::format("{:.2f} s", seconds_of(time));
+}
+
+/// "complete (stop), 12 tokens in (8 cached), 30 out (20 reasoning), 41.5 tokens/s, first token 210 ms, 1.93 s in all"
 std::string closing_line(const ChatReply& reply, const char* outcome) {
   std::string line = outcome;
   if (!reply.finish_reason().empty()) line += " (" + reply.finish_reason() + ')';
@@ -47,12 +57,12 @@ std::string closing_line(const ChatReply& reply, const char* outcome) {
       line += fmt::format(" ({} cached, {} not)", usage.prompt_cache_hit_tokens, usage.prompt_cache_miss_tokens);
     line += fmt::format(", {} out", usage.completion_tokens);
     if (usage.reasoning_tokens) line += fmt::format(" ({} reasoning)", usage.reasoning_tokens);
-    const double generating = seconds_of(times.total - times.first_token);
-    if (usage.completion_tokens > 0 && generating > 0)
-      line += fmt::format(", {:.1f} tokens/s", static_cast<double>(usage.completion_tokens) / generating);
+    const auto generating = times.total - times.first_token;
+    if (usage.completion_tokens > 1 && generating >= shortest_measured)
+      line += fmt::format(", {:.1f} tokens/s", static_cast<double>(usage.completion_tokens) / seconds_of(generating));
   }
-  if (times.first_token.count() > 0) line += fmt::format(", first token {:.2f} s", seconds_of(times.first_token));
-  if (times.total.count() > 0) line += fmt::format(", {:.2f} s in all", seconds_of(times.total));
+  if (times.first_token.count() > 0) line += ", first token " + time_text(times.first_token);
+  if (times.total.count() > 0) line += ", " + time_text(times.total) + " in all";
   if (reply.info.attempts > 1) line += fmt::format(", {} attempts", reply.info.attempts);
   if (!reply.model.empty()) line += ", " + reply.model;
   return line + '\n';

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -36,9 +38,7 @@ Result<Addresses> look_up(const Address& address) {
   hints.ai_flags = AI_NUMERICSERV;
   addrinfo* list = nullptr;
   const int status = getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &list);
-  if (status != 0)
-    return Error(ErrorCode::dns_failed, address.host + ": " + gai_strerror(status),
-                 "check the spelling of the base URL, and whether this machine has a name server");
+  if (status != 0) return Error(ErrorCode::dns_failed, address.host + ": " + gai_strerror(status));
   return Addresses(list);
 }
 
@@ -73,9 +73,7 @@ int connect_one(const addrinfo& entry, int descriptor, SteadyClock::time_point d
 Error connect_error(const Address& address, int failure) {
   const bool timeout = failure == ETIMEDOUT;
   return Error(timeout ? ErrorCode::timeout_connect : ErrorCode::connect_failed,
-               address.host + ": " + std::strerror(failure),
-               failure == ECONNREFUSED ? "nothing listens there: check host and port, and whether the server runs"
-                                       : "a firewall may be in the way; if a proxy is needed give --proxy");
+               address.host + ": " + std::strerror(failure));
 }
 
 struct FreeTls {
@@ -85,9 +83,7 @@ struct FreeTls {
 using TlsContext = std::unique_ptr<SSL_CTX, FreeTls>;
 using TlsSession = std::unique_ptr<SSL, FreeTls>;
 
-Error tls_error(std::string what, std::string advice) {
-  return Error(ErrorCode::tls_failed, std::move(what), std::move(advice));
-}
+Error tls_error(std::string what) { return Error(ErrorCode::tls_failed, std::move(what)); }
 
 std::string openssl_words() {
   const unsigned long code = ERR_get_error();
@@ -96,28 +92,14 @@ std::string openssl_words() {
   return words ? words : "the connection was closed";
 }
 
-Error verify_error(long status) {
-  const std::string what = X509_verify_cert_error_string(status);
-  switch (status) {
-    case X509_V_ERR_CERT_HAS_EXPIRED:
-    case X509_V_ERR_CERT_NOT_YET_VALID:
-      return tls_error(what, "check this machine's clock, then the server's certificate");
-    case X509_V_ERR_HOSTNAME_MISMATCH:
-    case X509_V_ERR_IP_ADDRESS_MISMATCH:
-      return tls_error(what, "the certificate is for another name: check the base URL");
-    default:
-      return tls_error(what, "install the authority (ca-certificates), or name it with --ca-file");
-  }
-}
-
 Result<TlsContext> make_context(const std::string& ca_file) {
   TlsContext context(SSL_CTX_new(TLS_client_method()));
-  if (!context) return tls_error(openssl_words(), {});
+  if (!context) return tls_error(openssl_words());
   SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
   const int loaded = ca_file.empty() ? SSL_CTX_set_default_verify_paths(context.get())
                                      : SSL_CTX_load_verify_file(context.get(), ca_file.c_str());
-  if (loaded != 1) return tls_error("the authorities cannot be read: " + openssl_words(), "check --ca-file");
+  if (loaded != 1) return tls_error("the authorities of --ca-file cannot be read: " + openssl_words());
   return context;
 }
 
@@ -142,12 +124,11 @@ Result<void> run_handshake(SSL* ssl, int descriptor, SteadyClock::time_point dea
     const int wanted = SSL_get_error(ssl, status);
     if (wanted != SSL_ERROR_WANT_READ && wanted != SSL_ERROR_WANT_WRITE) {
       const long verdict = SSL_get_verify_result(ssl);
-      if (verdict != X509_V_OK) return verify_error(verdict);
-      return tls_error(openssl_words(), "the server may not speak TLS on this port: try http://, or another port");
+      return tls_error(verdict != X509_V_OK ? X509_verify_cert_error_string(verdict) : openssl_words());
     }
     const short events = wanted == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT;
     if (wait_for(descriptor, events, deadline) != 0)
-      return Error(ErrorCode::timeout_tls, "the handshake took too long", "a firewall or proxy may hold it up");
+      return Error(ErrorCode::timeout_tls, "the handshake took too long");
   }
 }
 
@@ -163,10 +144,11 @@ int days_left(SSL* ssl) {
 Result<Address> parse_address(std::string_view base_url) {
   const Error wrong(ErrorCode::invalid_argument, "the base URL is not http(s)://host[:port][/path]");
   Address address;
-  if (base_url.starts_with("https://"))
-    address.tls = true;
-  else if (!base_url.starts_with("http://"))
-    return wrong;
+  std::string scheme(base_url.substr(0, base_url.find("://")));
+  std::transform(scheme.begin(), scheme.end(), scheme.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  address.tls = scheme == "https";
+  if ((!address.tls && scheme != "http") || scheme.size() == base_url.size()) return wrong;
   address.port = address.tls ? 443 : 80;
   std::string_view rest = base_url.substr(base_url.find("://") + 3);
   rest = rest.substr(0, rest.find_first_of("/?#"));
@@ -226,7 +208,7 @@ Result<TlsAnswer> shake_hands(const Connection& connection, const Address& addre
   if (!context) return context.error();
   const auto start = SteadyClock::now();
   const TlsSession ssl(SSL_new(context->get()));
-  if (!ssl || SSL_set_fd(ssl.get(), connection.descriptor()) != 1) return tls_error(openssl_words(), {});
+  if (!ssl || SSL_set_fd(ssl.get(), connection.descriptor()) != 1) return tls_error(openssl_words());
   expect_host(ssl.get(), address.host);
   if (auto done = run_handshake(ssl.get(), connection.descriptor(), start + limit); !done) return done.error();
   TlsAnswer answer;

@@ -1,4 +1,4 @@
-// Looks at the way to a server step by step: name, connection, TLS.
+// Looks at the way to a server step by step: name, connection, TLS. The advice for its errors is in advice.hpp.
 #pragma once
 #include <chrono>
 #include <cstdint>

@@ -19,7 +19,7 @@ constexpr const char* help =
     "  /system TEXT   new instructions; begins a new conversation\n"
     "  /clear         forget the conversation\n"
     "  /help          this text\n"
-    "  /quit          end (so does Ctrl-D)\n"
+    "  /quit          end (so do exit, quit and Ctrl-D)\n"
     "  A line that ends with \\ goes on in the next one. Ctrl-C stops an answer.\n";
 
 class Repl {
@@ -38,6 +38,7 @@ class Repl {
       const auto line = read_question();
       if (!line) break;
       if (line->empty()) continue;
+      if (*line == "exit" || *line == "quit") break;  // what people type who have not read /help
       if (line->front() != '/')
         ask(*line);
       else if (!obey(*line))

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/advice.hpp"
 #include "cli/command.hpp"
 #include "cli/exit_code.hpp"
 
@@ -41,7 +42,10 @@ void show_text(ReplyPrinter& printer, const ChatReply& reply) {
 int show_end(ReplyPrinter& printer, const Output& output, const Result<ChatReply>& result) {
   const ChatReply* reply = result ? &*result : result.error().partial();
   if (reply) show_calls(printer, *reply);
-  printer.end(result);
+  if (result)
+    printer.end(result);
+  else
+    printer.end(in_flags(result.error()));
   return finish(output, result ? exit_code::complete : exit_code_of(result.error()));
 }
 

@@ -77,7 +77,8 @@ bool wants_json(const Ask& ask) {
 
 /// The first JSON Schema of an object that stands in a text.
 std::optional<Json> schema_in(std::string_view text) {
-  for (auto at = text.find('{'); at != text.npos; at = text.find('{', at + 1)) {
+  int tries = 100;  // each may look at the whole text
+  for (auto at = text.find('{'); at != text.npos && tries > 0; at = text.find('{', at + 1), --tries) {
     int depth = 0;
     bool in_string = false;
     for (auto i = at; i < text.size(); ++i) {
@@ -92,7 +93,7 @@ std::optional<Json> schema_in(std::string_view text) {
       if (c == '"') in_string = true;
       if (c == '{') ++depth;
       if (c != '}' || --depth > 0) continue;
-      auto found = Json::parse(text.substr(at, i + 1 - at), nullptr, false);
+      auto found = parse_json(text.substr(at, i + 1 - at));
       if (found.is_object() && (found.contains("properties") || found.contains("$ref"))) return found;
       break;
     }

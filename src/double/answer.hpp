@@ -9,6 +9,11 @@ namespace test::detail {
 
 using Json = nlohmann::ordered_json;
 
+/// The service reads no request that is nested deeper; neither does a script or a schema need it.
+inline constexpr int deepest_json = 128;
+/// Parsed, or discarded if it is no JSON or nested too deep to be walked.
+Json parse_json(std::string_view text);
+
 /// A chat or FIM request as it came.
 struct Ask {
   Json body;

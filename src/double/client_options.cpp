@@ -14,6 +14,8 @@ ClientOptions Double::client_options() const {
   endpoint.deepseek = true;
   options.endpoints.push_back(std::move(endpoint));
   options.tls.ca_file = ca_file();
+  options.retry.base = options.retry.throttled_base = std::chrono::milliseconds(1);
+  options.retry.cap = std::chrono::milliseconds(10);
   options.timeouts.connect = seconds(5);
   options.timeouts.tls = seconds(5);
   options.timeouts.first_byte = seconds(30);

@@ -7,7 +7,6 @@
 #include <cstring>
 #include <fstream>
 #include <optional>
-#include <sstream>
 
 #include <deepseek/testing/double.hpp>
 
@@ -37,7 +36,9 @@ constexpr const char* usage =
     "  --ca-out FILE        write the test authority there as PEM\n"
     "  --max-concurrent N   429 beyond N requests at once\n"
     "  --key-file FILE      the only key accepted (default: any)\n"
-    "  --no-checks          do not refuse bad requests\n";
+    "  --no-checks          do not refuse bad requests\n"
+    "\n"
+    "Exit codes: 0 ended by a signal, 1 cannot start (port in use, file cannot be written), 2 usage.\n";
 
 struct Arguments {
   DoubleOptions options;
@@ -47,17 +48,9 @@ struct Arguments {
   bool help = false;
 };
 
-int complain(const std::string& what) {
-  std::fprintf(stderr, "deepseek double: %s\n", what.c_str());
+int complain(const std::string& what, const char* advice = "  see deepseek double --help\n") {
+  std::fprintf(stderr, "deepseek double: %s\n%s", what.c_str(), advice);
   return 2;
-}
-
-std::optional<std::string> read_file(const std::string& name) {
-  std::ifstream in(name, std::ios::binary);
-  if (!in) return std::nullopt;
-  std::ostringstream text;
-  text << in.rdbuf();
-  return std::move(text).str();
 }
 
 template <class Number>
@@ -82,29 +75,41 @@ bool certificate(const std::string& word, Certificate& kind) {
   return false;
 }
 
+std::string unknown(const std::string& name) { return name + " is not an option of this command"; }
+
+bool takes_value(const std::string& name) {
+  for (const auto* known : {"--port", "--script", "--record", "--out", "--upstream-ca", "--replay", "--cert",
+                            "--ca-out", "--max-concurrent", "--key-file"}) {
+    if (name == known) return true;
+  }
+  return false;
+}
+
 /// Reads one option with a value. Returns what is wrong with it, or nothing.
 std::optional<std::string> take_value(Arguments& to, const std::string& name, const char* value) {
   auto& options = to.options;
   if (name == "--port") {
-    if (!number(value, options.port)) return "--port needs a number up to 65535";
+    if (!number(value, options.port)) return "--port needs a number from 0 to 65535";
   } else if (name == "--max-concurrent") {
     if (!number(value, options.max_concurrent)) return "--max-concurrent needs a number";
   } else if (name == "--cert") {
     if (!certificate(value, options.certificate)) return "--cert: unknown kind " + std::string(value);
   } else if (name == "--script") {
-    const auto text = read_file(value);
-    if (!text) return "cannot read " + std::string(value);
+    const auto text = detail::read_file(value);
+    if (!text) return std::string(value) + ": " + text.error().message();
     auto replies = parse_script(*text, detail::folder_of(value));
-    if (!replies) return std::string(value) + ": " + std::string(replies.error().message());
+    if (!replies) return std::string(value) + ": " + replies.error().message();
     to.script = *std::move(replies);
   } else if (name == "--replay") {
-    auto calls = load_recording(value);
-    if (!calls) return std::string(value) + ": " + std::string(calls.error().message());
+    const auto text = detail::read_file(value);
+    if (!text) return std::string(value) + ": " + text.error().message();
+    auto calls = parse_recording(*text);
+    if (!calls) return std::string(value) + ": " + calls.error().message();
     options.replay = *std::move(calls);
     if (options.replay.empty()) return std::string(value) + ": an empty recording";
   } else if (name == "--key-file") {
-    auto key = read_file(value);
-    if (!key) return "cannot read " + std::string(value);
+    auto key = detail::read_file(value);
+    if (!key) return std::string(value) + ": " + key.error().message();
     if (!key->empty() && key->back() == '\n') key->pop_back();
     if (key->empty()) return std::string(value) + ": an empty key";
     options.key = *std::move(key);
@@ -117,7 +122,7 @@ std::optional<std::string> take_value(Arguments& to, const std::string& name, co
   } else if (name == "--ca-out") {
     to.ca_out = value;
   } else {
-    return "unknown option " + name;
+    return unknown(name);
   }
   return std::nullopt;
 }
@@ -144,7 +149,7 @@ std::optional<std::string> parse(int argc, char** argv, Arguments& to) {
     if (take_flag(to, name)) continue;
     if (name.substr(0, 2) != "--") return "unexpected argument " + name;
     const auto equals = name.find('=');
-    if (equals == name.npos && i + 1 >= argc) return name + ": unknown option, or its value is missing";
+    if (equals == name.npos && i + 1 >= argc) return takes_value(name) ? name + " needs a value" : unknown(name);
     const auto wrong = equals == name.npos ? take_value(to, name, argv[++i])
                                            : take_value(to, name.substr(0, equals), argv[i] + equals + 1);
     if (wrong) return wrong;
@@ -183,7 +188,7 @@ int run_double(int argc, char** argv) {
     Double server(std::move(arguments.options));
     server.script(std::move(arguments.script));
     if (!arguments.ca_out.empty() && !write_file(arguments.ca_out, server.ca_pem())) {
-      complain("cannot write " + arguments.ca_out);
+      complain("cannot write " + arguments.ca_out, "");
       return 1;
     }
     std::printf("%u\n", static_cast<unsigned>(server.port()));
@@ -191,7 +196,7 @@ int run_double(int argc, char** argv) {
     int received = 0;
     sigwait(&signals, &received);
   } catch (const Exception& error) {
-    complain(error.what());
+    complain(error.error().message(), "");
     return 1;
   }
   return 0;

@@ -1,4 +1,5 @@
 // Double: the public face.
+#include <boost/system/error_code.hpp>
 #include <boost/system/system_error.hpp>
 
 #include "core.hpp"
@@ -13,10 +14,13 @@ namespace {
 }
 
 std::unique_ptr<detail::DoubleCore> start(DoubleOptions options) {
+  const auto port = options.port;
   try {
     return std::make_unique<detail::DoubleCore>(std::move(options));
   } catch (const boost::system::system_error& error) {
-    cannot_start(error.what());
+    if (error.code() != boost::system::errc::address_in_use && error.code() != boost::system::errc::permission_denied)
+      cannot_start(error.what());
+    cannot_start("port " + std::to_string(port) + ": " + error.code().message());
   } catch (const std::runtime_error& error) {
     cannot_start(error.what());
   }

@@ -267,7 +267,13 @@ Body encode(const Ask& ask, const ReplySpec& spec, const Answer& answer) {
   if (spec.error_at) return json_body(200, error_body(500, spec.error_message));
   auto text = dump(whole_reply(ask, spec, answer));
   if (spec.malformed) text.resize(text.size() / 2);
-  return json_body(200, std::move(text));
+  auto body = json_body(200, std::move(text));
+  // The model thinks and writes as long, whether or not anybody watches.
+  if (spec.pace.count() > 0) {
+    const auto events = EventWriter(ask, spec, answer).write().parts.size();
+    body.parts.front().delay = spec.pace * (events > 0 ? events - 1 : 0);
+  }
+  return body;
 }
 
 std::string models_body() {

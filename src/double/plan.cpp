@@ -58,6 +58,13 @@ std::string field(std::string_view name, std::string_view value) {
   return line;
 }
 
+/// A recording is a file, and a file may hold anything: a line break would begin another header, or the body.
+bool fits_on_a_line(const HttpHeader& header) {
+  using namespace std::string_view_literals;
+  return !header.name.empty() && header.name.find_first_of("\r\n\0: "sv) == std::string::npos &&
+         header.value.find_first_of("\r\n\0"sv) == std::string::npos;
+}
+
 enum class Framing { length, chunked, until_close };
 
 std::string head(const ReplySpec& spec, const Body& body, Framing framing, std::size_t length, bool close,
@@ -192,6 +199,15 @@ void apply_byte_faults(const ReplySpec& spec, Plan& plan, bool chunked, bool sse
   }
 }
 
+/// Where the event at the front ends: behind its blank line, or behind the text.
+std::size_t event_end(std::string_view stream) {
+  for (auto at = stream.find('\n'); at != stream.npos; at = stream.find('\n', at + 1)) {
+    if (stream.substr(at + 1, 1) == "\n") return at + 2;
+    if (stream.substr(at + 1, 2) == "\r\n") return at + 3;
+  }
+  return stream.size();
+}
+
 }  // namespace
 
 std::string http_chunk(const std::string& data) { return hex(data.size()) + "\r\n" + data + "\r\n"; }
@@ -214,10 +230,7 @@ std::string http_date(std::chrono::seconds from_now) {
 std::vector<Step> split_events(std::string_view stream) {
   std::vector<Step> parts;
   while (!stream.empty()) {
-    const auto lf = stream.find("\n\n");
-    const auto crlf = stream.find("\r\n\r\n");
-    auto end = std::min(lf == stream.npos ? lf : lf + 2, crlf == stream.npos ? crlf : crlf + 4);
-    end = std::min(end, stream.size());
+    const auto end = event_end(stream);
     const auto part = stream.substr(0, end);
     parts.push_back({microseconds(0), std::string(part), part.find("data:") != part.npos});
     stream.remove_prefix(end);
@@ -277,7 +290,7 @@ Plan replay_plan(const RecordedResponse& response, bool timing, bool keep) {
       "HTTP/1.1 " + std::to_string(response.status) + ' ' + std::string(reason(response.status)) + "\r\n";
   // The recording holds the decoded body: its framing is made anew, and each recorded chunk is one chunk.
   for (const auto& header : response.headers) {
-    if (!is_framing_header(header.name)) text += field(header.name, header.value);
+    if (!is_framing_header(header.name) && fits_on_a_line(header)) text += field(header.name, header.value);
   }
   text += field("Transfer-Encoding", "chunked");
   text += field("Connection", keep && response.clean_end ? "keep-alive" : "close");

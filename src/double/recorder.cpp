@@ -228,7 +228,7 @@ std::optional<Upstream> parse_upstream(std::string_view url) {
   place = place.substr(0, colon);
   if (place.size() > 2 && place.front() == '[') place = place.substr(1, place.size() - 2);
   found.host = place;
-  if (found.host.empty() || found.port.empty()) return std::nullopt;
+  if (found.host.empty() || found.port.empty() || found.authority.find('@') != std::string::npos) return std::nullopt;
   return found;
 }
 

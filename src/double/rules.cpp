@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "json_depth.hpp"
+
 DEEPSEEK_BEGIN_NAMESPACE
 namespace test::detail {
 
@@ -230,6 +232,10 @@ Refusal missing_field(const Ask& ask, const std::string& where, const std::strin
 }
 
 Verdict read_ask(std::string_view body, Ask& ask) {
+  if (nested_deeper(body, deepest_json)) {
+    ask.body = Json::object();
+    return unreadable("recursion limit exceeded at line 1 column " + std::to_string(deepest_json));
+  }
   ask.body = Json::parse(body, nullptr, false);
   if (ask.body.is_discarded()) return unreadable("expected value at line 1 column " + std::to_string(body.size()));
   if (ask.body.is_object()) return std::nullopt;

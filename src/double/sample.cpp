@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "answer.hpp"
+#include "json_depth.hpp"
 
 DEEPSEEK_BEGIN_NAMESPACE
 namespace test::detail {
@@ -133,6 +134,11 @@ Json sample_of_schema(const Json& schema) {
   } catch (const Json::exception&) {
     return Json::object();  // a keyword of the wrong type
   }
+}
+
+Json parse_json(std::string_view text) {
+  if (nested_deeper(text, deepest_json)) return Json(Json::value_t::discarded);
+  return Json::parse(text, nullptr, false);
 }
 
 std::string spaced_json(const Json& value) {

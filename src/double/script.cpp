@@ -11,12 +11,14 @@
 // and any of the builder's modifiers, by the same names (script_help() lists them). Times are milliseconds.
 #include "script.hpp"
 
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <functional>
 #include <map>
-#include <sstream>
 
 #include "answer.hpp"
+#include "json_depth.hpp"
 
 DEEPSEEK_BEGIN_NAMESPACE
 namespace test {
@@ -39,7 +41,7 @@ const char* script_help() {
          "Modifiers (times in milliseconds):\n"
          "\n"
          "  finish_reason, title, model: text   pieces: [text]   leading_blanks: n   unchecked: true\n"
-         "  after: ms   after_head: ms   pace: ms\n"
+         "  after: ms   after_head: ms   pace: ms between events (a whole answer waits as long as its stream)\n"
          "  keep_alive: {every, total}   drip: {bytes, every}\n"
          "  cut_after_bytes, reset_after_bytes, stall_after_bytes: n\n"
          "  cut_after_events, reset_after_events, stall_after_events: n\n"
@@ -49,6 +51,21 @@ const char* script_help() {
          "  event_ids: true   chunk_sizes: [n]   line_ends: text   headers: {name: value}\n"
          "  retry_after, retry_after_date: seconds   retry_after_ms: ms\n"
          "  times: n    the same reply n times\n";
+}
+
+Result<std::string> read_file(const std::string& name) {
+  constexpr std::size_t largest = 1u << 30;
+  std::ifstream in(name, std::ios::binary);
+  if (!in) return Error(ErrorCode::io_error, std::strerror(errno));
+  std::string text;
+  std::vector<char> block(64 * 1024);
+  // Reading a folder fails where opening it does not, and the stream then says nothing but "bad".
+  while (in.read(block.data(), static_cast<std::streamsize>(block.size())) || in.gcount() > 0) {
+    text.append(block.data(), static_cast<std::size_t>(in.gcount()));
+    if (text.size() > largest) return Error(ErrorCode::io_error, "larger than 1 GiB");
+  }
+  if (in.bad()) return Error(ErrorCode::io_error, "it cannot be read: is it a file?");
+  return text;
 }
 
 std::string folder_of(const std::string& file) {
@@ -63,6 +80,11 @@ namespace {
 using detail::Json;
 using std::chrono::milliseconds;
 
+// A script is the operator's own, but a slip of the keyboard should not end in a machine without memory.
+constexpr std::uint64_t largest_event = 2ull << 30;
+constexpr std::int64_t most_keep_alives = 100'000;
+constexpr std::size_t most_replies = 1'000'000;
+
 struct Bad {
   std::string what;
 };
@@ -70,6 +92,11 @@ struct Bad {
 std::uint64_t number(const Json& value) {
   if (!value.is_number_unsigned()) throw Bad{"needs a number from 0"};
   return value.get<std::uint64_t>();
+}
+std::uint64_t at_most(std::uint64_t most, const Json& value) {
+  const auto count = number(value);
+  if (count > most) throw Bad{"needs a number up to " + std::to_string(most)};
+  return count;
 }
 milliseconds time(const Json& value) {
   const auto count = number(value);
@@ -94,11 +121,9 @@ std::vector<T> list(const Json& value, Read read) {
 
 std::string file_text(const std::string& folder, const Json& value) {
   const auto name = text(value);
-  std::ifstream in(name.substr(0, 1) == "/" ? name : folder + '/' + name, std::ios::binary);
-  if (!in) throw Bad{"cannot read " + name};
-  std::ostringstream content;
-  content << in.rdbuf();
-  return std::move(content).str();
+  auto content = detail::read_file(name.substr(0, 1) == "/" ? name : folder + '/' + name);
+  if (!content) throw Bad{"cannot read " + name + ": " + content.error().message()};
+  return *std::move(content);
 }
 
 void add_call(Reply& reply, const Json& call) {
@@ -110,8 +135,9 @@ void add_call(Reply& reply, const Json& call) {
 }
 
 Reply begin_reply(const Json& object, const std::string& folder) {
-  const auto status_code = object.contains("status") ? static_cast<int>(number(object["status"])) : 200;
-  if (status_code < 100 || status_code > 999) throw Bad{"\"status\" is no HTTP status"};
+  const auto given_status = object.contains("status") ? number(object["status"]) : 200;
+  if (given_status < 100 || given_status > 999) throw Bad{"\"status\" is no HTTP status"};
+  const auto status_code = static_cast<int>(given_status);
   const auto type = object.contains("content_type") ? text(object["content_type"]) : "application/json";
   if (object.contains("raw_body")) return raw_body(status_code, type, text(object["raw_body"]));
   if (object.contains("raw_body_file")) return raw_body(status_code, type, file_text(folder, object["raw_body_file"]));
@@ -186,7 +212,8 @@ const std::map<std::string, Modifier>& modifiers() {
       {"reset_after_events", with_number(&Reply::reset_after_events)},
       {"stall_after_events", with_number(&Reply::stall_after_events)},
       {"malformed_event", with_number(&Reply::malformed_event)},
-      {"huge_event", with_number(&Reply::huge_event)},
+      {"huge_event",
+       [](Reply& reply, const Json& v) { reply.huge_event(static_cast<std::size_t>(at_most(largest_event, v))); }},
       {"after", with_time(&Reply::after)},
       {"after_head", with_time(&Reply::after_head)},
       {"pace", with_time(&Reply::pace)},
@@ -199,7 +226,11 @@ const std::map<std::string, Modifier>& modifiers() {
       {"pieces", [](Reply& reply, const Json& v) { reply.pieces(list<std::string>(v, text)); }},
       {"chunk_sizes", [](Reply& reply, const Json& v) { reply.chunk_sizes(list<std::size_t>(v, number)); }},
       {"keep_alive",
-       [](Reply& reply, const Json& v) { reply.keep_alive(time(member(v, "every")), time(member(v, "total"))); }},
+       [](Reply& reply, const Json& v) {
+         const auto every = time(member(v, "every")), total = time(member(v, "total"));
+         if (every.count() > 0 && total / every > most_keep_alives) throw Bad{"asks for too many keep-alives"};
+         reply.keep_alive(every, total);
+       }},
       {"drip", [](Reply& reply, const Json& v) { reply.drip(number(member(v, "bytes")), time(member(v, "every"))); }},
       {"error_in_band",
        [](Reply& reply, const Json& v) {
@@ -207,6 +238,7 @@ const std::map<std::string, Modifier>& modifiers() {
        }},
       {"headers",
        [](Reply& reply, const Json& v) {
+         if (!v.is_object()) throw Bad{"needs an object of names and values"};
          for (const auto& item : v.items()) reply.header(item.key(), text(item.value()));
        }},
   };
@@ -240,6 +272,7 @@ Reply read_reply(const Json& object, const std::string& folder) {
 }
 
 std::vector<Json> read_objects(std::string_view all) {
+  if (detail::nested_deeper(all, detail::deepest_json)) throw Bad{"is nested too deep"};
   auto whole = Json::parse(all, nullptr, false);
   if (whole.is_array()) return {whole.begin(), whole.end()};
   if (whole.is_object()) return {std::move(whole)};
@@ -266,7 +299,7 @@ Result<std::vector<Reply>> parse_script(std::string_view all, const std::string&
       ++index;
       auto reply = read_reply(object, folder);
       const auto times = object.contains("times") ? number(object["times"]) : 1;
-      if (times > 1'000'000) throw Bad{"\"times\" is too large"};
+      if (times > most_replies - replies.size()) throw Bad{"\"times\" is too large"};
       replies.insert(replies.end(), static_cast<std::size_t>(times), reply);
     }
   } catch (const Bad& bad) {

@@ -2,13 +2,15 @@
 #pragma once
 #include <string>
 
-#include <deepseek/config.hpp>
+#include <deepseek/result.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
 namespace test::detail {
 
 /// The format in words, for people.
 const char* script_help();
+/// All of a file, io_error without its name if it cannot be read or is larger than 1 GiB.
+Result<std::string> read_file(const std::string& name);
 /// The folder of a file name: "." if it has none.
 std::string folder_of(const std::string& file);
 

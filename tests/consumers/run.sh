@@ -104,8 +104,9 @@ url=http://127.0.0.1:$port
 consumer find-package-static find_package_consumer static
 consumer find-package-shared find_package_consumer shared
 # The options of the tested build again: the compiler cache then knows the library's objects.
-consumer add-subdirectory cmake_consumer add_subdirectory none -DDEEPSEEK_SOURCE="$root" \
-  -DDEEPSEEK_DEVELOPER=ON -DDEEPSEEK_BUILD_TESTS=OFF
+from_source=(-DDEEPSEEK_SOURCE="$root" -DDEEPSEEK_DEVELOPER=ON -DDEEPSEEK_BUILD_TESTS=OFF)
+consumer add-subdirectory cmake_consumer add_subdirectory none "${from_source[@]}"
+consumer fetch-content cmake_consumer fetch_content none "${from_source[@]}"
 consumer header-only cmake_consumer header_only static
 consumer pkg-config-static pkg_config static
 consumer pkg-config-shared pkg_config shared

@@ -1,6 +1,7 @@
 // Events and bodies of any shape: never a crash, and a template never changes what an event means.
 // Input: lines are the events of one stream; the whole is also read as a body and as a request's extra.
 #include <deepseek/model/detail/codec.hpp>
+#include <deepseek/model/detail/json_index.hpp>
 #include <deepseek/model/detail/json_text.hpp>
 
 #include <algorithm>
@@ -29,6 +30,20 @@ void require(bool condition) {
   if (!condition) std::abort();
 }
 
+/// The index takes nothing that the checker refuses, and finds what a walk over the text finds.
+void compare_index(std::string_view input) {
+  const std::string_view text = detail::json_trim(input);
+  detail::JsonIndex index;
+  if (!index.read(text)) return;
+  require(detail::json_fault(text) == nullptr);
+  detail::JsonMembers indexed(index.root());
+  for (detail::JsonMembers walked{detail::JsonValue(text)}; walked.next();) {
+    require(indexed.next());
+    require(indexed.key() == walked.key() && indexed.value().raw() == walked.value().raw());
+  }
+  require(!indexed.next());
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t size) {
@@ -41,6 +56,7 @@ extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t siz
                                  input.begin() + static_cast<std::ptrdiff_t>(end));
     const std::string_view event(line.data(), line.size());
     at = end + 1;
+    compare_index(event);
     const auto cold = detail::make_reply_decoder(true);
     const FrameKind kind = warm->inspect(event);
     if (kind == FrameKind::end) continue;

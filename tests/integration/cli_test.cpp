@@ -356,13 +356,23 @@ TEST_CASE("command: a prompt of - is standard input") {
 
 TEST_CASE("command: for people the answer alone goes to standard output") {
   Double server;
-  server.script({think("Secret thought.", "Hello")});
+  server.script({think("Secret thought.", "Hello").pace(30ms)});
   const Run result = run(server, {"chat", "hi"});
   CHECK(result.out == "Hello\n");
   CHECK(result.err.find("complete (stop), ") == 0);
   for (const char* part : {" tokens in", " out (", "reasoning)", "tokens/s", "first token "})
     CHECK(result.err.find(part) != std::string::npos);
   CHECK(result.err.find('\033') == std::string::npos);
+}
+
+TEST_CASE("command: no rate is told over no time") {
+  Double server;
+  server.script({say("one two three four five six seven")});
+  const Run result = run(server, {"chat", "--no-stream", "hi"});
+  CHECK(result.err.find(" out") != std::string::npos);
+  const std::size_t rate = result.err.find(" tokens/s");
+  if (rate == std::string::npos) return;  // else the machine was busy for so long that there is one
+  CHECK(std::stod(result.err.substr(result.err.rfind(", ", rate) + 2)) < 1000);
 }
 
 TEST_CASE("command: tool calls are printed once, when they are whole, and never run") {
@@ -460,11 +470,70 @@ TEST_CASE("command: what was delivered before a cut stays on the output") {
   CHECK(result.err.find("deepseek: truncated: ") == 0);
 }
 
+TEST_CASE("command: chat and doctor give the same advice, in terms of flags") {
+  DoubleOptions options;
+  options.certificate = Certificate::good;
+  const Double unknown(options);
+  options.certificate = Certificate::wrong_host;
+  const Double other(options);
+  options.certificate = Certificate::expired;
+  const Double old(options);
+  const std::pair<std::vector<std::string>, const char*> cases[] = {
+      {{"--base-url", "http://127.0.0.1:1"}, "host and port"},
+      {{"--base-url", "http://no-such-host.invalid"}, "spelling"},
+      {{"--base-url", unknown.base_url()}, "--ca-file"},
+      {{"--base-url", other.base_url(), "--ca-file", other.ca_file()}, "another name"},
+      {{"--base-url", old.base_url(), "--ca-file", old.ca_file()}, "clock"},
+  };
+  for (const auto& [where, wanted] : cases) {
+    INFO(wanted);
+    std::vector<std::string> chat = {"chat", "hi", "--json"}, doctor = {"doctor", "--json"};
+    chat.insert(chat.end(), where.begin(), where.end());
+    doctor.insert(doctor.end(), where.begin(), where.end());
+    const Run asked = run_with({}, chat), looked = run_with({}, doctor);
+    CHECK(asked.code == 6);
+    CHECK(looked.code == 6);
+    const Json advice = asked.last()["error"]["advice"];
+    CHECK(advice.get<std::string>().find(wanted) != std::string::npos);
+    CHECK(looked.last()["checks"].back()["advice"] == advice);
+  }
+  const Run plain =
+      run_with({"DEEPSEEK_API_KEY=" + std::string(key)}, {"chat", "hi", "--base-url", "http://a.invalid"});
+  CHECK(plain.code == 2);
+  CHECK(plain.err.find("--allow-plain-http") != std::string::npos);
+}
+
+TEST_CASE("command: what is wrong with a base URL is told with it, and never a password") {
+  for (const char* wrong : {"ftp://here", "http://h h/", "http://h:99999", "http://u:hidden@here", "http://here?hidden",
+                            "nonsense", "http://[::1", "http://a\nb"}) {
+    INFO(wrong);
+    const Run given = run_with({}, {"chat", "hi", "--base-url", wrong});
+    CHECK(given.code == 2);
+    CHECK(given.err.find("--base-url \"") != std::string::npos);
+    const Run set = run_with({"DEEPSEEK_BASE_URL=" + std::string(wrong)}, {"doctor"});
+    CHECK(set.code == 2);
+    CHECK(set.out.find("DEEPSEEK_BASE_URL \"") != std::string::npos);
+    for (const auto* text : {&given.err, &given.out, &set.err, &set.out})
+      CHECK(text->find("hidden") == std::string::npos);
+  }
+}
+
 TEST_CASE("command: a port where nobody listens") {
   const Run result = run_with({"DEEPSEEK_BASE_URL=http://127.0.0.1:1"}, {"chat", "--json", "hi"});
   CHECK(result.code == 6);
   CHECK(result.last()["outcome"] == "network_error");
   CHECK(result.last()["error"]["code"] == "connect_failed");
+}
+
+TEST_CASE("command: --retries repeats what failed before anything was shown") {
+  Double server;
+  server.script({status(503), say("Hello")});
+  const Run result = run(server, {"chat", "--json", "hi", "--retries", "1"});
+  CHECK(result.code == 0);
+  CHECK(result.last()["attempts"] == 2);
+  server.script({status(503), say("Hello")});
+  CHECK(run(server, {"chat", "--json", "hi"}).code == 5);
+  CHECK(server.script_left() == 1);
 }
 
 TEST_CASE("command: --timeout is for the whole") {
@@ -477,6 +546,7 @@ TEST_CASE("command: --timeout is for the whole") {
   CHECK(result.last()["outcome"] == "timed_out");
   CHECK(result.last()["error"]["code"] == "timeout_total");
   CHECK(result.last()["error"]["clock"] == "total");
+  CHECK(result.last()["error"]["message"].get<std::string>().find("--timeout") != std::string::npos);
   CHECK_FALSE(result.text("content").empty());
 }
 
@@ -546,7 +616,8 @@ TEST_CASE("command: usage errors name the option, exit with 2 and print nothing 
       {{"chat", "a", "--oauth-client-id", "u"}, "--oauth-client-id"},
       {{"chat", "a", "--oauth-client-secret-file", "u"}, "--oauth-client-secret-file"},
       {{"chat", "a", "--oauth-scopes", "u"}, "--oauth-scopes"},
-      {{"chat", "a", "--retries", "1"}, "--retries"},
+      {{"chat", "a", "--retries", "100"}, "--retries"},
+      {{"chat", "a", "--retries", "-1"}, "--retries"},
       {{"chat", "a", "--timeout", "0"}, "--timeout"},
       {{"chat", "a", "--max-tokens", "1x"}, "--max-tokens"},
       {{"chat", "a", "--no-thinking", "--effort", "low"}, "--no-thinking"},
@@ -557,7 +628,10 @@ TEST_CASE("command: usage errors name the option, exit with 2 and print nothing 
       {{"models", "x"}, "argument"},
       {{"serve"}, "not available"},
       {{"cache", "stats"}, "not available"},
-      {{"sing"}, "no such command"},
+      {{"sing"}, "no such command: \"sing\""},
+      {{""}, "no such command"},
+      {{"chat", "-", "--file", "-"}, "standard input"},
+      {{"chat", "a", "--file", "-", "--file", "-"}, "standard input"},
       {{}, "which command"},
   };
   for (const auto& [arguments, wanted] : cases) {
@@ -596,6 +670,38 @@ TEST_CASE("command: files and pictures become parts of the message") {
   CHECK(content[1] == Json{{"type", "file"}, {"file_id", "file-api-1"}});
   CHECK(content[2]["image_url"]["url"] == "data:image/png;base64,iVBORw0KGgo=");
   CHECK(content[3]["image_url"]["url"] == "https://example.com/a.png");
+}
+
+TEST_CASE("command: standard input is read for - alone, as the prompt or as a file") {
+  Double server;
+  server.script({say("x"), say("x")});
+  REQUIRE(run(server, {"chat", "What is this?", "--file", "-"}, "alpha\n").code == 0);
+  CHECK(body_of(server)["messages"][0]["content"] == "What is this?\n\nstandard input:\n```\nalpha\n```\n");
+  REQUIRE(run(server, {"chat", "What is this?"}, "alpha\n").code == 0);
+  CHECK(body_of(server, 1)["messages"][0]["content"] == "What is this?");
+}
+
+TEST_CASE("command: files that are none are named") {
+  Double server;
+  const TemporaryFile deep(R"([{"type":"function","function":{"name":"f","parameters":)" + [] {
+    std::string nested;
+    for (int i = 0; i < 5'000; ++i) nested += "{\"a\":";
+    return nested + '1' + std::string(5'000, '}');
+  }() + "}}]");
+  const std::vector<std::vector<std::string>> cases = {
+      {"--file", "/"}, {"--file", ""},           {"--image", "/"},        {"--tools", "/"},
+      {"--tools", ""}, {"--tools", deep.path()}, {"--api-key-file", "/"}, {"--api-key-file", "/does/not/exist"},
+  };
+  for (auto arguments : cases) {
+    INFO(arguments[0] << ' ' << arguments[1]);
+    arguments.insert(arguments.begin(), {"chat", "hi"});
+    const Run result = run(server, arguments);
+    CHECK(result.code == 2);
+    CHECK(result.err.find("deepseek") == 0);
+  }
+  CHECK(run(server, {"chat", "hi", "--api-key-file", "/does/not/exist"}).err.find("/does/not/exist") !=
+        std::string::npos);
+  CHECK(server.requests().empty());
 }
 
 TEST_CASE("command: fim") {
@@ -695,7 +801,7 @@ TEST_CASE("command: every command explains itself") {
     CHECK(general.out.find(name) != std::string::npos);
     const Run help = run_with({}, {name, "--help"});
     CHECK(help.code == 0);
-    for (const char* option : {"--base-url", "--api-key-file", "--timeout", "--retries", "--json", "Exit codes"})
+    for (const char* option : {"--base-url", "--api-key-file", "--timeout", "--retries", "--json", "Exit codes", "141"})
       CHECK(help.out.find(option) != std::string::npos);
   }
   CHECK(general.out.find("double") != std::string::npos);
@@ -760,6 +866,13 @@ TEST_CASE("command: without a prompt on a terminal it is a conversation") {
   terminal.expect("> ");
   terminal.type("\x04");
   CHECK(terminal.finish() == 0);
+  for (const char* word : {"exit\n", "quit\n", "/quit\n"}) {
+    Terminal other({"chat"}, environment);
+    other.expect("> ");
+    other.type(word);
+    CHECK(other.finish() == 0);
+  }
+  CHECK(server.requests().size() == 4);
   const auto words = [&](std::size_t request) {
     std::vector<std::string> list;
     const Json body = body_of(server, request);

@@ -98,7 +98,10 @@ TEST_CASE("options that contradict each other are named", "[integration]") {
   CHECK_FALSE(refused([](ClientOptions& o) { o.endpoints = {{"gopher://host"}}; }).empty());
   CHECK_FALSE(refused([](ClientOptions& o) { o.endpoints = {{"http://host:99999"}}; }).empty());
   CHECK_FALSE(refused([](ClientOptions& o) { o.endpoints = {{std::string("http://ho\0st", 12)}}; }).empty());
-  CHECK_FALSE(refused([](ClientOptions& o) { o.endpoints = {{"http://a"}, {"http://b"}}; }).empty());
+  CHECK_FALSE(refused([](ClientOptions& o) {
+                o.endpoints = {{"http://a"}, {"http://b"}};
+                o.endpoints.front().weight = 1;
+              }).empty());
   CHECK_FALSE(refused([](ClientOptions& o) { o.size_limits.body_bytes = 0; }).empty());
   CHECK_FALSE(refused([](ClientOptions& o) { o.stream_buffer_bytes = 1; }).empty());
   CHECK_FALSE(refused([](ClientOptions& o) { o.model.clear(); }).empty());

@@ -94,11 +94,11 @@ std::string code_only(const std::string& text) {
 /// The layer of a path below include/deepseek/, or of src/<layer>.cpp.
 std::string layer_of(const std::string& path) {
   static const std::set<std::string> of_core = {"error.hpp", "result.hpp", "fwd.hpp", "config.hpp", "version.hpp"};
-  static const std::set<std::string> folders = {"core", "http", "transport", "policy", "model"};
+  static const std::set<std::string> folders = {"core", "http", "transport", "auth", "policy", "model"};
   if (of_core.count(path) != 0) return "core";
   const std::string first = path.substr(0, path.find('/'));
   if (folders.count(first) != 0) return first;
-  if (first == "testing" || first == "interop") return first;
+  if (first == "testing" || first == "interop" || first == "component") return first;
   return "client";
 }
 
@@ -107,10 +107,12 @@ bool may_include(const std::string& from, const std::string& to) {
       {"core", {"core"}},
       {"http", {"core", "http"}},
       {"transport", {"core", "http", "transport"}},
+      {"auth", {"core", "http", "transport", "auth"}},
       {"policy", {"core", "transport", "policy"}},
       {"model", {"core", "transport", "model"}},
-      {"client", {"core", "http", "transport", "policy", "model", "client"}},
-      {"testing", {"core", "http", "transport", "policy", "model", "client", "testing"}},
+      {"client", {"core", "http", "transport", "auth", "policy", "model", "client"}},
+      {"testing", {"core", "http", "transport", "auth", "policy", "model", "client", "testing"}},
+      {"component", {"core", "http", "transport", "auth", "policy", "component"}},
       {"interop", {"core", "model", "interop"}},
   };
   return below.at(from).count(to) != 0;
@@ -162,7 +164,7 @@ Complaints third_party_complaints(const Source& source) {
   static const std::map<std::string, std::set<std::string>> homes = {
       {"curl/", {"http"}},
       {"simdjson", {"model"}},
-      {"nlohmann/", {"transport", "model", "client", "interop"}},
+      {"nlohmann/", {"transport", "auth", "model", "client", "interop"}},
       {"boost/", {}},
   };
   const std::string root = "include/deepseek/";

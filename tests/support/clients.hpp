@@ -15,6 +15,7 @@ namespace deepseek_tests {
 inline deepseek::DeepSeekClient client_of(const deepseek::test::Double& server,
                                           const std::function<void(deepseek::ClientOptions&)>& edit = {}) {
   deepseek::ClientOptions options = server.client_options();
+  options.retry.max_attempts = 1;  // most tests look at one request
   if (edit) edit(options);
   return deepseek::DeepSeekClient::create(std::move(options)).value();
 }

@@ -31,7 +31,6 @@ class ScriptedTransport : public deepseek::Transport {
   }
 
   void attach(deepseek::Loop& loop) override { loop_ = &loop; }
-  void pause(deepseek::Call&, bool) override {}
   void start(deepseek::CallPtr call, deepseek::SinkPtr sink) override {
     ScriptedAnswer answer = take(call->body);
     call->on_abort = [call, sink](deepseek::Error error) {
@@ -82,6 +81,7 @@ struct ScriptedClient {
     deepseek::ClientOptions options;
     options.endpoints = {{"https://api.deepseek.com", deepseek::api_key("test-key")}};
     options.transport = transport;
+    options.retry.max_attempts = 1;
     return deepseek::DeepSeekClient::create(std::move(options)).value();
   }
 };

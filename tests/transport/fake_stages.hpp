@@ -78,9 +78,6 @@ class ReplayStage final : public FakeTimeStage {
   struct Relay final : Transport {
     void attach(Loop&) override {}
     void start(CallPtr call, SinkPtr sink) override { next.at(started++)->start(std::move(call), std::move(sink)); }
-    void pause(Call& call, bool paused) override {
-      if (!next.empty()) next.front()->pause(call, paused);
-    }
     std::vector<std::shared_ptr<Transport>> next;
     std::size_t started = 0;
   };

@@ -20,7 +20,7 @@ inline void run_to_end(Stage& stage, const Play& play) {
   CHECK(play.sink->frames_after_end == 0);
   CHECK(play.sink->ends_inside_frame == 0);
   CHECK(play.call->on_abort == nullptr);
-  CHECK(play.call->transport_state == nullptr);
+  CHECK(play.call->on_pause == nullptr);
 }
 
 inline Play played(Stage& stage, FakeReply reply, bool stream = true, const std::function<void(Play&)>& prepare = {}) {
@@ -358,7 +358,7 @@ inline void an_abort_from_inside_the_only_frame(Stage& stage) {
 
 inline void a_paused_call_hands_out_nothing(Stage& stage) {
   Play play(stage);
-  play.sink->on_each = [&](std::size_t) { stage.transport().pause(*play.call, true); };
+  play.sink->on_each = [&](std::size_t) { play.call->pause(true); };
   stage.serve(
       stream_reply({token("a") + token("b") + token("c").substr(0, 9), token("c").substr(9), finish() + done()}));
   play.start(stage);
@@ -367,7 +367,7 @@ inline void a_paused_call_hands_out_nothing(Stage& stage) {
     stage.run_for(20ms);
     CHECK(play.sink->frames.size() == count);
     CHECK_FALSE(play.sink->ended());
-    stage.transport().pause(*play.call, false);
+    play.call->pause(false);
     CHECK(play.sink->frames.size() == count);  // not before pause() returned
   }
   run_to_end(stage, play);
@@ -377,7 +377,7 @@ inline void a_paused_call_hands_out_nothing(Stage& stage) {
 
 inline void a_paused_call_can_be_aborted(Stage& stage) {
   Play play(stage);
-  play.sink->on_each = [&](std::size_t) { stage.transport().pause(*play.call, true); };
+  play.sink->on_each = [&](std::size_t) { play.call->pause(true); };
   stage.serve(stream_reply({token("a") + token("b"), finish(), done()}));
   play.start(stage);
   REQUIRE(stage.run_until([&] { return play.sink->frames.size() == 1; }));
@@ -466,7 +466,7 @@ inline void a_slow_reader_is_no_silent_server(Stage& stage) {
   Play play(stage);
   play.call->timeouts.idle = play.call->timeouts.between_tokens = 5s;
   play.sink->on_each = [&](std::size_t count) {
-    if (count == 1) stage.transport().pause(*play.call, true);
+    if (count == 1) play.call->pause(true);
   };
   FakeReply reply = stream_reply({token("a"), token("b")});
   reply.chunks.emplace_back(finish() + done(), 4s);
@@ -475,7 +475,7 @@ inline void a_slow_reader_is_no_silent_server(Stage& stage) {
   REQUIRE(stage.run_until([&] { return play.sink->frames.size() == 1; }));
   stage.run_for(600s);
   CHECK_FALSE(play.sink->ended());
-  stage.transport().pause(*play.call, false);
+  play.call->pause(false);
   run_to_end(stage, play);
   CHECK(play.sink->complete());
 }

@@ -1,6 +1,7 @@
 #include "cli/probe.hpp"
 
 // The command is a program, not a library: the file under test is compiled in here.
+#include "cli/advice.hpp"
 #include "cli/probe.cpp"
 #include "support/catch.hpp"
 
@@ -20,6 +21,7 @@ TEST_CASE("probe: the server of a base URL") {
       {"https://[::1]:8443/x", "::1", 8443, true},
       {"https://[::1]", "::1", 443, true},
       {"https://a.example?x", "a.example", 443, true},
+      {"HTTP://localhost:8080", "localhost", 8080, false},
   };
   for (const Case& one : cases) {
     INFO(one.url);
@@ -43,5 +45,5 @@ TEST_CASE("probe: a port where nobody listens") {
   const auto connection = connect_to({"127.0.0.1", 1, false}, std::chrono::seconds(5));
   REQUIRE_FALSE(connection);
   CHECK(connection.error().code() == deepseek::ErrorCode::connect_failed);
-  CHECK_FALSE(connection.error().advice().empty());
+  CHECK_FALSE(in_flags(connection.error()).advice().empty());
 }

@@ -414,3 +414,55 @@ TEST_CASE("a history survives being saved, byte for byte") {
         ErrorCode::schema_mismatch);
   CHECK(other.history().size() == 4);
 }
+
+TEST_CASE("a saved history that is garbage, cut or hostile changes nothing and sends nothing") {
+  ScriptedClient scripted;
+  Conversation talk(scripted.client, {"sys"});
+  const auto refused = [&](const std::string& text) {
+    const auto loaded = talk.load(RawJson(text));
+    INFO(text.substr(0, 200));
+    REQUIRE_FALSE(loaded);
+    CHECK((loaded.error().code() == ErrorCode::malformed_json || loaded.error().code() == ErrorCode::schema_mismatch));
+    REQUIRE(talk.history().size() == 1);
+  };
+  Message turn = Message::assistant("text");
+  turn.tool_calls = {{0, "id", "function", "f", "{}", RawJson("{}")}};
+  Conversation source(scripted.client);
+  source.add(turn);
+  const std::string good = source.save().text();
+  for (std::size_t end = 0; end < good.size(); ++end) refused(good.substr(0, end));
+  const std::string start = R"({"deepseek_conversation":1,"messages":)";
+  refused(std::string("\0{}", 3));
+  refused(good + '\0');
+  refused(std::string(1'000'000, '['));
+  refused(start + std::string(1'000'000, '[') + std::string(1'000'000, ']') + '}');
+  refused(start + R"([{"role":"user","content":1}]})");
+  refused(start + R"([{"role":"user"}]})");
+  refused(start + "\"\xff\"}");
+  refused("{\"deepseek_conversation\":1.5,\"messages\":[]}");
+  for (const char* index : {"3000000000", "-3000000000", "1e300", "0.5", "\"0\""}) {
+    std::string text = good;
+    text.replace(text.find("\"index\":0") + 8, 1, index);
+    refused(text);
+  }
+
+  // What has the right form is loaded, whatever it says; it cannot add members of its own to a request.
+  const auto sent = [&](const std::string& member, const std::string& with) {
+    std::string text = good;
+    const std::size_t at = text.find(member);
+    REQUIRE(at != std::string::npos);
+    text.replace(at, member.size(), with);
+    INFO(with);
+    Conversation hostile(scripted.client);
+    REQUIRE(hostile.load(RawJson(text)));
+    const auto asked = hostile.ask("hi");
+    REQUIRE_FALSE(asked);
+    CHECK(asked.error().code() == ErrorCode::invalid_request);
+  };
+  const std::string no_extra = R"("prefix":false,"extra":"")";
+  sent(no_extra, R"("prefix":false,"extra":"{},\"model\":\"x\"")");
+  sent(no_extra, R"("prefix":false,"extra":"[1]")");
+  sent(no_extra, R"("prefix":false,"extra":"{\"role\":\"system\"}")");
+  sent(R"("role":"assistant")", R"("role":"")");
+  CHECK(scripted.transport->requests().empty());
+}

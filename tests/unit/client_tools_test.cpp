@@ -217,6 +217,27 @@ TEST_CASE("a schema that multiplies itself costs a bounded time") {
   }
 }
 
+TEST_CASE("the work of a pattern is summed over all strings of the arguments") {
+  const auto schema = deepseek::detail::JsonSchema::compile(
+      RawJson(R"({"type":"array","items":{"type":"string","pattern":"^((a?){400}a){3}$"}})"));
+  REQUIRE(schema);
+  CHECK(schema->check(R"(["aaa","aaaa"])"));
+  // Each of them alone is far below what one pattern may cost.
+  std::string many = "[";
+  for (int i = 0; i < 20'000; ++i) many += (i ? ",\"" : "\"") + std::string(50, 'a') + '"';
+  const auto checked = schema->check(many + ']');
+  REQUIRE_FALSE(checked);
+  CHECK(checked.error().message().find("too expensive") != std::string::npos);
+  // What could not be told apart must not pass for the opposite.
+  const auto none =
+      deepseek::detail::JsonSchema::compile(RawJson(R"({"items":{"not":{"pattern":"^((a?){400}a){3}$"}}})"));
+  REQUIRE(none);
+  CHECK_FALSE(none->check(many + ']'));
+  // A cheap pattern over many strings is no expense.
+  const auto plain = deepseek::detail::JsonSchema::compile(RawJson(R"({"items":{"pattern":"^a+$"}})"));
+  CHECK(plain->check(many + ']'));
+}
+
 TEST_CASE("patterns match like ECMA regular expressions") {
   using deepseek::detail::match_pattern;
   using deepseek::detail::PatternMatch;

@@ -109,6 +109,9 @@ TEST_CASE("usage errors are 2, help is 0, a taken port is 1") {
                                                 {"--nonsense", "1"},
                                                 {"extra"},
                                                 {"--script", "/does/not/exist"},
+                                                {"--script", "/"},
+                                                {"--replay", "/"},
+                                                {"--key-file", "/"},
                                                 {"--cert", "odd"},
                                                 {"--ca-out", "x"},
                                                 {"--port"}}) {

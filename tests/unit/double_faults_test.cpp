@@ -102,6 +102,9 @@ TEST_CASE("delays and pace") {
   began = Clock::now();
   CHECK(streamed(server, say("a b c").pace(10ms).after_head(20ms)).events().size() == 6);
   CHECK(Clock::now() - began >= 70ms);
+  began = Clock::now();
+  CHECK(whole(server, say("a b c").pace(10ms)).json()["choices"][0]["message"]["content"] == "a b c");
+  CHECK(Clock::now() - began >= 50ms);  // as long as its stream of six events
 }
 
 TEST_CASE("a drip comes byte by byte and is the same answer") {

@@ -147,3 +147,20 @@ TEST_CASE("bad record options are refused at start") {
   options.record_file = P_tmpdir "/unused";
   CHECK_THROWS_AS(Double(options), deepseek::Exception);
 }
+
+TEST_CASE("a recording that would break the head of a response cannot") {
+  DoubleOptions options;
+  options.replay_timing = false;
+  deepseek::RecordedCall call;
+  call.response.headers = {{"x-good", "1"}, {"x-bad\r\nInjected", "1"},      {"x-worse", "1\r\n\r\nbody"},
+                           {"", "x"},       {"x nul", std::string("\0", 1)}, {"Content-Length", "7"}};
+  call.response.chunks = {{std::chrono::microseconds(0), ""}, {std::chrono::microseconds(0), "whole"}};
+  options.replay = {call};
+  Double server(options);
+  const auto seen = chat(server.port(), ask(false));
+  CHECK(seen.status() == 200);
+  CHECK(seen.body() == "whole");
+  CHECK(seen.bytes.find("x-good: 1\r\n") != std::string::npos);
+  for (const char* wrong : {"Injected", "x-worse", "x nul", "Content-Length"})
+    CHECK(seen.bytes.find(wrong) == std::string::npos);
+}

@@ -240,3 +240,23 @@ TEST_CASE("keys") {
   peer.get("/models", "Authorization: Bearer sk-right\r\n");
   CHECK(peer.read().status() == 200);
 }
+
+TEST_CASE("a request nested too deep to be walked is refused, and the double goes on") {
+  Double server;
+  const std::string open(300'000, '['), close(300'000, ']'), deep = open + close;
+  const std::string start = R"({"model":"deepseek-flash","messages":[{"role":"user","content":"x")";
+  for (const std::string& body :
+       {start + ",\"z\":" + deep + "}]}", start + "}],\"tools\":" + deep + '}', deep, R"({"messages":)" + open,
+        start + R"(}],"response_format":{"type":"json_object"}})"}) {
+    const auto seen = chat(server.port(), body);
+    CHECK((seen.status() == 400 || seen.status() == 200));
+  }
+  // A schema in a prompt is looked for only so long and only so deep.
+  std::string braces;
+  for (int i = 0; i < 100'000; ++i) braces += R"({\"a\":)";
+  const std::string prompt = R"({"model":"deepseek-flash","response_format":{"type":"json_object"},)"
+                             R"("messages":[{"role":"user","content":"json )";
+  CHECK(chat(server.port(), prompt + braces + R"("}]})").status() == 200);
+  CHECK(chat(server.port(), prompt + braces + '1' + std::string(100'000, '}') + R"("}]})").status() == 200);
+  CHECK(chat(server.port(), ask(false)).status() == 200);
+}

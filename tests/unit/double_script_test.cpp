@@ -75,12 +75,27 @@ TEST_CASE("what is wrong with a script is named") {
       {"{\"say\"", "is not JSON"},
       {R"([{"status": 7}])", "\"status\" is no HTTP status"},
       {R"([{"say": "a", "unchecked": 1}])", "needs true or false"},
+      {R"([{"status": 4294967496}])", "\"status\" is no HTTP status"},
+      {R"([{"say": "a", "headers": ["x"]}])", "\"headers\" needs an object"},
+      {R"([{"say": "a", "huge_event": 1000000000000000000}])", "\"huge_event\" needs a number up to"},
+      {R"([{"say": "a", "keep_alive": {"every": 1, "total": 1000000000}}])", "too many keep-alives"},
+      {R"([{"say": "a", "times": 900000}, {"say": "b", "times": 900000}])", "\"times\" is too large"},
+      {R"([{"raw_body_file": "/"}])", "cannot read /"},
   };
   for (const auto& [text, words] : rows) {
     INFO(text);
     const auto replies = parse_script(text);
     REQUIRE_FALSE(replies.has_value());
     CHECK(std::string(replies.error().message()).find(words) != std::string::npos);
+  }
+}
+
+TEST_CASE("a script that is garbage, or too deep to walk, is refused") {
+  const std::string deep(200'000, '['), back(200'000, ']');
+  for (const std::string& text : {"[{\"call_tool\":{\"name\":\"f\",\"arguments\":" + deep + back + "}}]", deep + back,
+                                  deep, std::string(1000, '\0'), std::string("\xff\xfe"), std::string("[")}) {
+    INFO(text.substr(0, 60));
+    CHECK_FALSE(parse_script(text));
   }
 }
 

@@ -1,5 +1,7 @@
 // Base URLs and where an operation goes.
 #include <deepseek/transport/detail/url.hpp>
+#include <deepseek/transport/endpoint.hpp>
+#include <deepseek/transport/transport.hpp>
 
 #include "support/catch.hpp"
 
@@ -8,9 +10,9 @@ namespace {
 using deepseek::ErrorCode;
 using deepseek::Operation;
 using deepseek::detail::compose_url;
+using deepseek::detail::is_confidential_http;
 using deepseek::detail::is_deepseek_host;
 using deepseek::detail::is_loopback;
-using deepseek::detail::is_plain_http_to_remote;
 using deepseek::detail::parse_base_url;
 
 Operation operation(Operation::Base base, std::string_view path = "/p") {
@@ -122,7 +124,13 @@ TEST_CASE("url: what counts as this machine", "[modes]") {
   CHECK(is_deepseek_host("https://api.deepseek.com/v1"));
   CHECK_FALSE(is_deepseek_host("https://api.deepseek.com.example"));
   CHECK_FALSE(is_deepseek_host("https://example/beta"));
-  CHECK(is_plain_http_to_remote("http://example/v1"));
-  CHECK_FALSE(is_plain_http_to_remote("http://[::1]:80/v1"));
-  CHECK_FALSE(is_plain_http_to_remote("https://example"));
+  const auto confidential = [](const char* base) {
+    deepseek::Endpoint endpoint;
+    endpoint.base_url = base;
+    return is_confidential_http(endpoint);
+  };
+  CHECK_FALSE(confidential("http://example/v1"));
+  CHECK(confidential("http://[::1]:80/v1"));
+  CHECK(confidential("https://example"));
+  CHECK_FALSE(confidential("grpcs://example"));  // not for this transport to say
 }

@@ -9,16 +9,25 @@
 
 DEEPSEEK_BEGIN_NAMESPACE
 
-/// Produces the value of the Authorization header. Implementations must be safe from any loop thread.
+class Loop;
+
+/// Produces the value of the Authorization header. Copies of a Credential may serve several clients, each with a loop
+/// of its own: implementations must be safe from any of them.
 class CredentialSource {
  public:
   virtual ~CredentialSource() = default;
-  /// Calls `done` once, at once or later on the same loop, with the whole header value
-  /// ("Bearer ..."), or an empty secret for none.
+  /// Called once for each client that uses the source, before its first authorization(). `loop` lives as long as the
+  /// client does; authorization() is called on it.
+  virtual void attach(Loop& loop) { (void)loop; }
+  /// Calls `done` once, at once or later and from any thread, with the whole header value
+  /// ("Bearer ..."), or an empty secret for none. Whoever asked may be gone by then.
   virtual void authorization(Function<void(Result<Secret>)> done) = 0;
   /// The same if it is known at once and never changes, else null; then authorization() is not called. Lives
   /// as long as the source.
   virtual const Secret* known() const noexcept { return nullptr; }
+  /// The server answered 401 to `value`, which authorization() gave. What comes next should be another one, if the
+  /// source can get one: the request is then repeated once. On a loop.
+  virtual void rejected(const Secret& value) { (void)value; }
   /// False if it never produces anything: lets the client refuse early where a key is needed.
   virtual bool present() const = 0;
 };

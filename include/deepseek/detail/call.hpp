@@ -38,8 +38,8 @@ class ClientCore final : public std::enable_shared_from_this<ClientCore> {
   void signal_when_idle(Waiter& waiter);
 
  private:
+  std::shared_ptr<Reactor> reactor_;  // first: credentials and policies may hold on to their loop to the end
   ClientOptions options_;
-  std::shared_ptr<Reactor> reactor_;
   std::unique_ptr<Pipeline> pipeline_;
   bool deepseek_;
   unsigned fork_generation_;
@@ -104,11 +104,11 @@ class LiveCall : public CallSink, public CallControl {  // the sink first: frame
   void abort(Error reason) override;
   void pause(bool paused);
   /// Puts the result down for a thread that waits, releases the call and lets the thread go on.
-  template <class T>
-  void hand_to_waiter(Waiter& waiter, std::optional<Result<T>>& place, Result<T> result) {
+  template <class T, class From>
+  void hand_to_waiter(Waiter& waiter, std::optional<Result<T>>& place, From&& result) {
     const auto keep = shared_from_this();
     const auto core = core_;
-    place = std::move(result);
+    place.emplace(std::forward<From>(result));
     release();
     core->reactor().signal(waiter);
   }
@@ -148,7 +148,8 @@ class ReplyCall : public LiveCall {
 
  protected:
   virtual void on_chunk(const ChatChunk& chunk) = 0;
-  virtual void on_result(Result<ChatReply> result) = 0;
+  virtual void on_result(Result<ChatReply>&& result) = 0;  // a reply is half a KiB: not moved more than it must
+  virtual void on_reply(ChatReply&& reply) { on_result(Result<ChatReply>(std::move(reply))); }
   void complete(std::optional<Error> error) override;
   void describe(ErrorDetails& details) override;
 
@@ -158,7 +159,9 @@ class ReplyCall : public LiveCall {
   std::shared_ptr<ReplyDecoder> decoder_;
 };
 
-/// What a stream's consumer on another thread shares with the loop: chunks, then one result.
+/// What a stream's consumer on another thread shares with the loop: chunks, then one result. While the consumer itself
+/// drives the loop it is no other thread, and the loop's side takes no lock: who drives before or after it does so
+/// under the reactor's mutex, and thus sees what was written here.
 class PullCall final : public ReplyCall {
  public:
   using ReplyCall::ReplyCall;
@@ -167,7 +170,8 @@ class PullCall final : public ReplyCall {
 
  private:
   void on_chunk(const ChatChunk& chunk) override;
-  void on_result(Result<ChatReply> result) override;
+  void on_result(Result<ChatReply>&& result) override;
+  void append(const ChatChunk& chunk, bool& wake, bool& full);
   bool take_batch();
   void wait_for_more(std::unique_lock<std::mutex>& lock);
   std::optional<Error> cannot_wait() const;

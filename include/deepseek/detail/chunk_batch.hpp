@@ -1,7 +1,7 @@
 // ChunkBatch: owned copies of chunks, without an allocation per chunk. Private.
 #pragma once
 #include <cstdint>
-#include <string>
+#include <memory>
 #include <vector>
 
 #include <deepseek/model/chat.hpp>
@@ -18,7 +18,7 @@ class ChunkBatch {
   const ChatChunk* next();
   bool empty() const noexcept { return position_ == records_.size(); }
   /// Bytes of chunks held.
-  std::uint64_t bytes() const noexcept { return bytes_.size(); }
+  std::uint64_t bytes() const noexcept { return size_; }
   void clear();
   void swap(ChunkBatch& other) noexcept;
 
@@ -37,8 +37,11 @@ class ChunkBatch {
   struct Record {
     Span raw, content, reasoning_content;
     std::uint32_t envelope = 0;  // index into envelopes_
-    std::uint32_t first_call = 0;
-    std::uint32_t call_count = 0;
+    std::uint32_t calls = 0;     // 1 + index into call_runs_; 0: none
+  };
+  struct CallRun {
+    std::uint32_t first = 0;  // index into calls_
+    std::uint32_t count = 0;
   };
   struct CallRecord {
     int index = 0;
@@ -48,15 +51,21 @@ class ChunkBatch {
   Span keep(std::string_view text);
   /// Text that usually lies in `raw`: nothing is copied then.
   Span keep(std::string_view text, std::string_view raw, const Span& raw_span);
+  void grow(std::size_t bytes);
   void add_envelope(const ChunkFields& from, const Span& raw_span);
-  void add_calls(const ChunkFields& from, Record& to);
+  std::uint32_t add_calls(const ChunkFields& from, const Span& raw_span);
   void show_envelope(std::uint32_t index);
-  std::string_view view(const Span& span) const noexcept { return {bytes_.data() + span.offset, span.size}; }
+  void show_calls(std::uint32_t run);
+  std::string_view view(const Span& span) const noexcept { return {bytes_.get() + span.offset, span.size}; }
 
-  std::string bytes_;
+  // Not a string, which would look after a terminator with each event.
+  std::unique_ptr<char[]> bytes_;
+  std::size_t size_ = 0;
+  std::size_t capacity_ = 0;
   std::vector<Record> records_;
   std::vector<Envelope> envelopes_;
   std::uint64_t last_envelope_ = 0;  // ChunkFields::envelope of envelopes_.back()
+  std::vector<CallRun> call_runs_;
   std::vector<CallRecord> calls_;
   std::vector<Usage> usages_;
   std::size_t position_ = 0;

@@ -1,6 +1,8 @@
 // Private: checks JSON against a JSON Schema given as text (the subset that tools use).
 #pragma once
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -25,8 +27,24 @@ class JsonSchema {
   JsonDocument document_;
 };
 
-/// Whether `text` contains a match of an ECMA regular expression (without look-around and
-/// back-references). Steps are bounded: an expensive pattern matches nothing rather than taking long.
+struct PatternParts;
+
+/// An ECMA regular expression (without look-around and back-references), ready to run. A value, safe from all threads.
+class Pattern {
+ public:
+  /// Nothing if it is malformed or not supported.
+  static std::optional<Pattern> compile(std::string_view expression);
+  /// The most steps that a look at `text` can take.
+  std::uint64_t work(std::string_view text) const noexcept { return (text.size() + 1) * cost_; }
+  /// Whether `text`, which is UTF-8, contains a match.
+  bool found_in(std::string_view text) const;
+
+ private:
+  std::shared_ptr<const PatternParts> parts_;
+  std::uint64_t cost_ = 0;  ///< steps for each character
+};
+
+/// The same once, with bounded work: an expensive pattern matches nothing rather than taking long.
 enum class PatternMatch { yes, no, unsupported };
 PatternMatch match_pattern(std::string_view pattern, std::string_view text);
 

@@ -1,6 +1,8 @@
 #pragma once
 #include <deepseek/detail/call.hpp>
 
+#include <deepseek/http/detail/header.hpp>
+#include <deepseek/model/detail/request_codec.hpp>
 #include <deepseek/model/lint.hpp>
 #include <deepseek/transport/detail/url.hpp>
 
@@ -17,26 +19,50 @@ DEEPSEEK_DECL Error forked_error() {
 
 // --- core --------------------------------------------------------------------------------------------
 
-DEEPSEEK_DECL bool speaks_deepseek(const Endpoint& endpoint) {
-  const auto base = parse_base_url(endpoint.base_url);
-  return base && is_deepseek(*base, endpoint.deepseek);
+/// The lint keeps DeepSeek's own rules if any endpoint may have to.
+DEEPSEEK_DECL bool any_speaks_deepseek(const std::vector<Endpoint>& endpoints) {
+  return std::any_of(endpoints.begin(), endpoints.end(), [](const Endpoint& endpoint) {
+    const auto base = parse_base_url(endpoint.base_url);
+    return base ? is_deepseek(*base, endpoint.deepseek) : endpoint.deepseek.value_or(false);
+  });
 }
 
-DEEPSEEK_DECL std::vector<std::shared_ptr<Policy>> all_policies(const ClientOptions& options) {
-  auto policies = make_base_policies(options.endpoints);
+/// Every policy of a client, checked options given. Their phases say where each stands; of equal ones the first here
+/// comes first.
+DEEPSEEK_DECL std::vector<std::shared_ptr<Policy>> all_policies(const ClientOptions& options,
+                                                                const std::shared_ptr<Transport>& transport) {
+  auto policies = make_base_policies(
+      {options.endpoints, transport, options.retry, options.failover, options.breaker, options.clock});
+  const auto add = [&policies](std::shared_ptr<Policy> policy) { policies.push_back(std::move(policy)); };
+  std::vector<std::string> base_urls;
+  for (const Endpoint& endpoint : options.endpoints) base_urls.push_back(endpoint.base_url);
+  for (auto& policy :
+       make_observe_policies({options.metrics, options.log, options.log_level, options.traceparent, options.clock}))
+    add(std::move(policy));
+  if (options.cache.any()) add(make_cache_policy(options.cache, base_urls, options.clock));
+  if (options.single_flight.enabled) add(make_single_flight_policy(options.single_flight, base_urls));
+  if (options.cost) add(make_cost_policy(*options.cost, options.clock, options.metrics));
+  if (options.limiter)
+    add(make_limit_policy(*options.limiter, options.shared_budget, options.metrics));
+  else if (options.limits.any() || options.shared_budget)
+    add(make_limit_policy(*Limiter::create(options.limits), options.shared_budget, options.metrics));
   policies.insert(policies.end(), options.policies.begin(), options.policies.end());
   return policies;
 }
 
 DEEPSEEK_DECL ClientCore::ClientCore(ClientOptions options, std::shared_ptr<Reactor> reactor,
                                      std::shared_ptr<Transport> transport)
-    : options_(std::move(options)),
-      reactor_(std::move(reactor)),
-      pipeline_(std::make_unique<Pipeline>(all_policies(options_), std::move(transport), *reactor_)),
-      deepseek_(speaks_deepseek(options_.endpoints.front())),
+    : reactor_(std::move(reactor)),
+      options_(std::move(options)),
+      pipeline_(std::make_unique<Pipeline>(all_policies(options_, transport), transport, *reactor_)),
+      deepseek_(any_speaks_deepseek(options_.endpoints)),
       fork_generation_(fork_generation()) {
-  options_.transport.reset();  // the pipeline's now: it must go before the loop
+  // The pipeline's now: they go with it, and in a forked child not at all.
+  options_.transport.reset();
   options_.http_engine.reset();
+  options_.shared_budget.reset();
+  options_.cache = CacheOptions();
+  options_.policies.clear();
 }
 
 DEEPSEEK_DECL ClientCore::~ClientCore() {
@@ -109,7 +135,11 @@ DEEPSEEK_DECL void CallControl::cancel() noexcept {
   if (finished() || fork_generation() != fork_generation_ || cancel_requested_.exchange(true)) return;
   const auto reactor = reactor_.lock();
   if (!reactor) return;
-  reactor->post([self = shared_from_this()] { self->abort(Error(ErrorCode::cancelled, "cancelled by the caller")); });
+  try {
+    reactor->post([self = shared_from_this()] { self->abort(Error(ErrorCode::cancelled, "cancelled by the caller")); });
+  } catch (...) {  // no memory: nothing is posted, the caller may try again
+    cancel_requested_.store(false);
+  }
 }
 
 // --- live call ---------------------------------------------------------------------------------------
@@ -162,7 +192,8 @@ DEEPSEEK_DECL void LiveCall::on_end(std::optional<Error> error) {
   CallFacts& facts = call_->facts;
   facts.total =
       std::chrono::duration_cast<std::chrono::microseconds>(core_->reactor().clock().steady_now() - call_->started);
-  call_->on_abort = nullptr;
+  call_->ended = true;
+  call_->release_holds();
   if (error) {
     error = error->with([&](ErrorDetails& details) {
       details.attempts = facts.attempts;
@@ -176,7 +207,7 @@ DEEPSEEK_DECL void LiveCall::on_end(std::optional<Error> error) {
 }
 
 DEEPSEEK_DECL void LiveCall::pause(bool paused) {
-  if (!ended_) core_->pipeline().transport().pause(*call_, paused);
+  if (!ended_) call_->pause(paused);
 }
 
 DEEPSEEK_DECL void LiveCall::finish_with(Task completion) {
@@ -213,6 +244,10 @@ DEEPSEEK_DECL CallInfo LiveCall::take_info() {
   CallFacts& facts = call_->facts;
   CallInfo info;
   info.attempts = facts.attempts;
+  info.retries = facts.retries;
+  if (!facts.cache_level.empty()) info.cache = facts.cache_level;
+  if (call_->endpoint) info.endpoint = call_->endpoint->base_url;
+  info.degraded = facts.degraded;
   info.trace_id = std::move(facts.trace_id);
   info.http_status = facts.http_status;
   info.http_version = facts.http_version;
@@ -245,20 +280,12 @@ DEEPSEEK_DECL void ReplyCall::fill_info(ChatReply& reply) {
 }
 
 DEEPSEEK_DECL void ReplyCall::complete(std::optional<Error> error) {
-  if (error) return on_result(*std::move(error));
+  if (error) return on_result(Result<ChatReply>(*std::move(error)));
   fill_info(decoder_->reply());
-  on_result(std::move(decoder_->reply()));
+  on_reply(std::move(decoder_->reply()));
 }
 
 // --- preparing ---------------------------------------------------------------------------------------
-
-DEEPSEEK_DECL bool same_header(const std::string& a, const std::string& b) noexcept {
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-  if (a.size() != b.size()) return false;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    if (lower(a[i]) != lower(b[i])) return false;
-  return true;
-}
 
 DEEPSEEK_DECL std::optional<Error> check_timeouts(const Timeouts& t) {
   for (const auto value : {t.dns, t.connect, t.tls, t.first_byte, t.first_token, t.between_tokens, t.idle, t.total})
@@ -280,12 +307,14 @@ DEEPSEEK_DECL Result<CallPtr> make_call(ClientCore& core, const Operation& opera
   call->headers = core.options().headers;
   for (const HttpHeader& header : options.headers) {
     for (HttpHeader& known : call->headers)
-      if (same_header(known.name, header.name)) known.name.clear();
+      if (same_header_name(known.name, header.name)) known.name.clear();
     call->headers.push_back(header);
   }
   call->headers.erase(std::remove_if(call->headers.begin(), call->headers.end(),
                                      [](const HttpHeader& header) { return header.name.empty(); }),
                       call->headers.end());
+  call->priority = options.priority;
+  call->cache = options.cache;
   call->deadline = options.deadline;
   if (timeouts.total.count() > 0) {
     const TimePoint total = core.reactor().clock().steady_now() + timeouts.total;
@@ -304,7 +333,10 @@ Result<Prepared> prepare_with(ClientCore& core, const Request& request, bool str
     if (auto error = lint(request, LintContext{core.deepseek(), core.options().model})) return *std::move(error);
   auto body = encode_body();
   if (!body) return std::move(body).error();
+  describe_request(request, core.options().model, *body, **call);
   (*call)->body = *std::move(body);
+  // A stream may live for minutes, and its request with it, in case it must be sent again.
+  if (stream && (*call)->body.capacity() > (*call)->body.size() + 256) (*call)->body.shrink_to_fit();
   auto decoder = make_reply_decoder(stream);
   (*call)->decoder = decoder;
   return Prepared{*std::move(call), std::move(decoder)};

@@ -3,7 +3,6 @@
 
 #include <deepseek/detail/call.hpp>
 #include <deepseek/http/curl.hpp>
-#include <deepseek/transport/detail/url.hpp>
 #include <deepseek/transport/http.hpp>
 
 #include <cstdlib>
@@ -32,7 +31,8 @@ class WaitingCall final : public ReplyCall {
 
  private:
   void on_chunk(const ChatChunk&) override {}
-  void on_result(Result<ChatReply> result) override { hand_to_waiter(waiter_, result_, std::move(result)); }
+  void on_reply(ChatReply&& reply) override { hand_to_waiter(waiter_, result_, std::move(reply)); }
+  void on_result(Result<ChatReply>&& result) override { hand_to_waiter(waiter_, result_, std::move(result)); }
   std::optional<Result<ChatReply>> result_;
   Waiter waiter_;
 };
@@ -45,21 +45,21 @@ class HandlerCall final : public ReplyCall {
  public:
   HandlerCall(std::shared_ptr<ClientCore> core, CallPtr call, std::shared_ptr<ReplyDecoder> decoder,
               ChatHandler handler)
-      : ReplyCall(std::move(core), std::move(call), std::move(decoder), true),
-        handler_(std::move(handler)),
-        executor_(this->core().options().executor.get()) {}
+      : ReplyCall(std::move(core), std::move(call), std::move(decoder), true), handler_(std::move(handler)) {
+    if (Executor* const executor = this->core().options().executor.get()) relay_ = std::make_unique<Relay>(*executor);
+  }
 
  private:
   void on_chunk(const ChatChunk& chunk) override {
     if (!handler_.on_chunk) return;
-    if (executor_)
+    if (relay_)
       queue_chunk(chunk);
     else
       run_chunk(chunk);
   }
 
   // The handler is destroyed after its completion, even if the user keeps the CallHandle.
-  void on_result(Result<ChatReply> result) override {
+  void on_result(Result<ChatReply>&& result) override {
     finish_with([this, result = std::move(result)]() mutable {
       const ChatHandler handler = std::exchange(handler_, ChatHandler());
       if (handler.on_end) handler.on_end(std::move(result));
@@ -78,39 +78,44 @@ class HandlerCall final : public ReplyCall {
     bool full = false;
     bool posted = false;
     {
-      std::lock_guard<std::mutex> lock(mutex_);
-      incoming_.append(chunk);
-      full = !paused_ && incoming_.bytes() > this->core().options().stream_buffer_bytes;
-      paused_ = paused_ || full;
-      posted = std::exchange(drain_posted_, true);
+      std::lock_guard<std::mutex> lock(relay_->mutex);
+      relay_->incoming.append(chunk);
+      full = !relay_->paused && relay_->incoming.bytes() > this->core().options().stream_buffer_bytes;
+      relay_->paused = relay_->paused || full;
+      posted = std::exchange(relay_->drain_posted, true);
     }
     if (full) pause(true);
-    if (!posted) executor_->post([self = shared_from_this(), this] { drain(); });
+    if (!posted) relay_->executor.post([self = shared_from_this(), this] { drain(); });
   }
 
   // On the executor. The end is posted after the last drain, and an executor keeps the order.
   void drain() {
     bool resume = false;
     {
-      std::lock_guard<std::mutex> lock(mutex_);
-      draining_.clear();
-      draining_.swap(incoming_);
-      drain_posted_ = false;
-      resume = std::exchange(paused_, false);
+      std::lock_guard<std::mutex> lock(relay_->mutex);
+      relay_->draining.clear();
+      relay_->draining.swap(relay_->incoming);
+      relay_->drain_posted = false;
+      resume = std::exchange(relay_->paused, false);
     }
     const auto reactor = reactor_.lock();
     if (resume && reactor) reactor->post([self = shared_from_this(), this] { pause(false); });
-    while (const ChatChunk* chunk = draining_.next()) run_chunk(*chunk);
+    while (const ChatChunk* chunk = relay_->draining.next()) run_chunk(*chunk);
   }
 
+  /// What the loop and the user's executor share.
+  struct Relay {
+    explicit Relay(Executor& where) : executor(where) {}
+    Executor& executor;   // not owned: this object may end on the executor, which must not end itself
+    ChunkBatch draining;  // executor only
+    std::mutex mutex;
+    ChunkBatch incoming;        // guarded
+    bool drain_posted = false;  // guarded
+    bool paused = false;        // guarded
+  };
+
   ChatHandler handler_;
-  // Null: the I/O thread. Not owned: this object may end on the executor, which must not end itself.
-  Executor* executor_;
-  ChunkBatch draining_;  // executor only
-  std::mutex mutex_;
-  ChunkBatch incoming_;        // guarded
-  bool drain_posted_ = false;  // guarded
-  bool paused_ = false;        // guarded
+  std::unique_ptr<Relay> relay_;  // null: the handler runs on the I/O thread
 };
 
 DEEPSEEK_DECL CallHandle start_handler(const std::shared_ptr<ClientCore>& core, Result<Prepared> prepared,
@@ -172,7 +177,7 @@ class BodyCall : public LiveCall {
   }
 
  protected:
-  virtual void on_result(Result<T> result) = 0;
+  virtual void on_result(Result<T>&& result) = 0;
   void on_frame(const Frame&) override {}  // the decoder has it
   void complete(std::optional<Error> error) override {
     on_result(error ? Result<T>(*std::move(error)) : decode_(decoder_->body()));
@@ -191,7 +196,7 @@ class BodyHandlerCall final : public BodyCall<T> {
       : BodyCall<T>(std::move(core), std::move(call), decode, true), on_end_(std::move(on_end)) {}
 
  private:
-  void on_result(Result<T> result) override {
+  void on_result(Result<T>&& result) override {
     this->finish_with([this, result = std::move(result)]() mutable {
       const OnEnd on_end = std::exchange(on_end_, nullptr);
       if (on_end) on_end(std::move(result));
@@ -208,7 +213,7 @@ class WaitingBodyCall final : public BodyCall<T> {
   Result<T> run(const CancelToken& token) { return wait_for_result(*this, waiter_, result_, token); }
 
  private:
-  void on_result(Result<T> result) override { this->hand_to_waiter(waiter_, result_, std::move(result)); }
+  void on_result(Result<T>&& result) override { this->hand_to_waiter(waiter_, result_, std::move(result)); }
   std::optional<Result<T>> result_;
   Waiter waiter_;
 };
@@ -243,12 +248,17 @@ Result<T> run_body(const std::shared_ptr<ClientCore>& core, const Operation& ope
 DEEPSEEK_DECL std::optional<Error> check_options(ClientOptions& options) {
   if (options.endpoints.empty())
     options.endpoints.push_back(Endpoint{default_base_url, Credential(), std::nullopt, false});
-  if (options.endpoints.size() > 1)
-    return Error(ErrorCode::invalid_options, "more than one endpoint is given, and there is no failover policy yet",
-                 "give one endpoint");
-  for (const Endpoint& endpoint : options.endpoints) {
-    if (const auto base = parse_base_url(endpoint.base_url); !base) return base.error();
-  }
+  if (auto error = check(options.retry)) return error;
+  if (auto error = check(options.failover, options.endpoints)) return error;
+  if (auto error = check(options.breaker)) return error;
+  if (auto error = check(options.limits)) return error;
+  // Not even looked at without need: a digest makes OpenSSL load what it has, five million instructions.
+  if (options.cache.any())
+    if (auto error = check(options.cache)) return error;
+  if (auto error = check(options.single_flight)) return error;
+  if (options.limiter && options.limits.any())
+    return Error(ErrorCode::invalid_options, "ClientOptions::limits and limiter contradict each other",
+                 "a limiter brings its own limits: set one");
   if (options.transport && options.http_engine)
     return Error(ErrorCode::invalid_options, "ClientOptions::transport and http_engine contradict each other",
                  "an engine serves the HTTP transport only: set one");
@@ -298,6 +308,8 @@ DEEPSEEK_DECL Result<DeepSeekClient> DeepSeekClient::create(ClientOptions option
   if (auto error = detail::check_options(options)) return *std::move(error);
   auto transport = detail::make_transport(options);
   if (!transport) return std::move(transport).error();
+  for (const Endpoint& endpoint : options.endpoints)
+    if (auto error = (*transport)->check(endpoint)) return *std::move(error);
   if (!options.clock) options.clock = std::make_shared<Clock>();
   auto reactor = std::make_shared<detail::Reactor>(options.clock);
   if (!reactor->ok())
@@ -307,11 +319,14 @@ DEEPSEEK_DECL Result<DeepSeekClient> DeepSeekClient::create(ClientOptions option
   return DeepSeekClient(std::make_shared<detail::ClientLife>(std::move(core)));
 }
 
+DEEPSEEK_DECL std::string base_url_from_env() {
+  const char* const set = std::getenv("DEEPSEEK_BASE_URL");
+  return set && *set ? set : default_base_url;
+}
+
 DEEPSEEK_DECL Result<DeepSeekClient> DeepSeekClient::from_environment(ClientOptions options) {
-  if (options.endpoints.empty()) {
-    const char* base = std::getenv("DEEPSEEK_BASE_URL");
-    options.endpoints.push_back(Endpoint{base && *base ? base : default_base_url, Credential(), std::nullopt, false});
-  }
+  if (options.endpoints.empty())
+    options.endpoints.push_back(Endpoint{base_url_from_env(), Credential(), std::nullopt, false});
   for (Endpoint& endpoint : options.endpoints)
     if (!endpoint.credential.present()) endpoint.credential = api_key_from_env("DEEPSEEK_API_KEY");
   return create(std::move(options));

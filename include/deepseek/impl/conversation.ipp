@@ -16,7 +16,7 @@ struct SavedPart {
   std::string type, text, url, detail, file_id, file_data, filename, raw;
 };
 struct SavedCall {
-  std::int64_t index = 0;
+  int index = 0;
   std::string id, type, name, arguments, extra;
 };
 struct SavedMessage {
@@ -105,8 +105,8 @@ DEEPSEEK_DECL Message from_saved(SavedMessage&& saved) {
                              RawJson(std::move(part.raw))});
   }
   for (SavedCall& call : saved.tool_calls) {
-    message.tool_calls.push_back({static_cast<int>(call.index), std::move(call.id), std::move(call.type),
-                                  std::move(call.name), std::move(call.arguments), RawJson(std::move(call.extra))});
+    message.tool_calls.push_back({call.index, std::move(call.id), std::move(call.type), std::move(call.name),
+                                  std::move(call.arguments), RawJson(std::move(call.extra))});
   }
   return message;
 }
@@ -282,6 +282,10 @@ DEEPSEEK_DECL RawJson Conversation::save() const {
 }
 
 DEEPSEEK_DECL Result<void> Conversation::load(const RawJson& saved) {
+  // More than any request can carry; reading it would cost many times as much memory.
+  constexpr std::size_t largest = 256u << 20;
+  if (saved.view().size() > largest)
+    return Error(ErrorCode::limit_exceeded, "the saved conversation is larger than 256 MiB");
   Result<detail::SavedConversation> parsed = from_json<detail::SavedConversation>(saved.view());
   if (!parsed) return parsed.error();
   std::vector<Message> history;

@@ -1,6 +1,7 @@
 #pragma once
 #include <deepseek/detail/json_schema.hpp>
 
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -31,6 +32,11 @@ struct PatternStep {
   int y = 0;  ///< split: the other distance
 };
 using PatternProgram = std::vector<PatternStep>;
+
+struct PatternParts {
+  PatternProgram program;
+  std::vector<CharSet> sets;
+};
 
 class PatternCompiler {
  public:
@@ -403,18 +409,32 @@ DEEPSEEK_DECL std::u32string code_points(std::string_view text) {
   return out;
 }
 
-DEEPSEEK_DECL PatternMatch match_pattern(std::string_view pattern, std::string_view text) {
-  constexpr std::size_t max_work = 50'000'000;
-  const std::u32string expression = code_points(pattern);
-  PatternCompiler compiler(expression);
-  const std::optional<PatternProgram> program = compiler.compile();
-  if (!program) return PatternMatch::unsupported;
-  const std::vector<CharSet> sets = compiler.take_sets();
-  std::size_t cost = program->size() + 1;
-  for (const CharSet& set : sets) cost += set.ranges.size();
-  if (text.size() > max_work / cost) return PatternMatch::no;
+DEEPSEEK_DECL std::optional<Pattern> Pattern::compile(std::string_view expression) {
+  const std::u32string text = code_points(expression);
+  PatternCompiler compiler(text);
+  std::optional<PatternProgram> program = compiler.compile();
+  if (!program) return std::nullopt;
+  auto parts = std::make_shared<PatternParts>();
+  parts->program = *std::move(program);
+  parts->sets = compiler.take_sets();
+  Pattern pattern;
+  pattern.cost_ = parts->program.size() + 1;
+  for (const CharSet& set : parts->sets) pattern.cost_ += set.ranges.size();
+  pattern.parts_ = std::move(parts);
+  return pattern;
+}
+
+DEEPSEEK_DECL bool Pattern::found_in(std::string_view text) const {
   const std::u32string subject = code_points(text);
-  return PatternRun(*program, sets, subject).found() ? PatternMatch::yes : PatternMatch::no;
+  return PatternRun(parts_->program, parts_->sets, subject).found();
+}
+
+DEEPSEEK_DECL PatternMatch match_pattern(std::string_view expression, std::string_view text) {
+  constexpr std::uint64_t max_work = 50'000'000;
+  const std::optional<Pattern> pattern = Pattern::compile(expression);
+  if (!pattern) return PatternMatch::unsupported;
+  if (pattern->work(text) > max_work) return PatternMatch::no;
+  return pattern->found_in(text) ? PatternMatch::yes : PatternMatch::no;
 }
 
 }  // namespace detail

@@ -72,7 +72,7 @@ class QueueCall final : public ReplyCall {
   void on_chunk(const ChatChunk& chunk) override {
     if (queue_->push_chunk(*this, chunk)) pause(true);
   }
-  void on_result(Result<ChatReply> result) override {
+  void on_result(Result<ChatReply>&& result) override {
     const auto self = std::static_pointer_cast<QueueCall>(shared_from_this());
     const auto queue = std::exchange(queue_, nullptr);
     release();
@@ -202,12 +202,16 @@ DEEPSEEK_DECL EventQueue::~EventQueue() {
 }
 
 DEEPSEEK_DECL CallHandle EventQueue::submit(ChatRequest request, std::uint64_t tag, CallOptions options) {
+  if (!state_) return CallHandle();
   auto& core = *state_->core();
   return state_->submit(detail::prepare(core, request, true, options), tag, options.cancel);
 }
 
-DEEPSEEK_DECL std::optional<QueueEvent> EventQueue::next() { return state_->next(); }
-DEEPSEEK_DECL int EventQueue::fd() const noexcept { return state_->fd(); }
-DEEPSEEK_DECL std::size_t EventQueue::live() const { return state_->live(); }
+DEEPSEEK_DECL std::optional<QueueEvent> EventQueue::next() {
+  if (!state_) return std::nullopt;
+  return state_->next();
+}
+DEEPSEEK_DECL int EventQueue::fd() const noexcept { return state_ ? state_->fd() : -1; }
+DEEPSEEK_DECL std::size_t EventQueue::live() const { return state_ ? state_->live() : 0; }
 
 DEEPSEEK_END_NAMESPACE

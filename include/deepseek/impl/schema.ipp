@@ -39,6 +39,8 @@ inline const nlohmann::json& node_of(JsonView view) { return *static_cast<const 
 
 DEEPSEEK_DECL Result<JsonDocument> JsonDocument::parse(std::string_view text) {
   if (nested_too_deeply(text)) return Error(ErrorCode::malformed_json, "JSON nested more than 64 levels deep");
+  // The parser takes a NUL for the end of the text, and would not look at what stands behind it.
+  if (text.find('\0') != std::string_view::npos) return Error(ErrorCode::malformed_json, "not valid JSON");
   auto node = std::make_shared<nlohmann::json>(nlohmann::json::parse(text, nullptr, false));
   if (node->is_discarded()) return Error(ErrorCode::malformed_json, "not valid JSON");
   return JsonDocument(std::shared_ptr<const void>(std::move(node)));

@@ -1,5 +1,6 @@
 // The bodies of layer 5.
 #pragma once
+#include <deepseek/impl/awaited.ipp>
 #include <deepseek/impl/call.ipp>
 #include <deepseek/impl/chunk_batch.ipp>
 #include <deepseek/impl/client.ipp>

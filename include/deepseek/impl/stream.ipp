@@ -15,22 +15,28 @@ DEEPSEEK_DECL Error wrong_thread_error() {
 
 // --- the loop's side ---------------------------------------------------------------------------------
 
+DEEPSEEK_DECL void PullCall::append(const ChatChunk& chunk, bool& wake, bool& full) {
+  if (discard_) return;
+  incoming_.append(chunk);
+  wake = std::exchange(wanted_, false);
+  full = !paused_ && incoming_.bytes() > core().options().stream_buffer_bytes;
+  if (full) paused_ = true;
+}
+
 DEEPSEEK_DECL void PullCall::on_chunk(const ChatChunk& chunk) {
   bool wake = false;
   bool full = false;
-  {
+  if (core().reactor().driven_by(waiter_)) {
+    append(chunk, wake, full);
+  } else {
     std::lock_guard<std::mutex> lock(mutex_);
-    if (discard_) return;
-    incoming_.append(chunk);
-    wake = std::exchange(wanted_, false);
-    full = !paused_ && incoming_.bytes() > core().options().stream_buffer_bytes;
-    if (full) paused_ = true;
+    append(chunk, wake, full);
   }
   if (full) pause(true);
   if (wake) core().reactor().signal(waiter_);
 }
 
-DEEPSEEK_DECL void PullCall::on_result(Result<ChatReply> result) {
+DEEPSEEK_DECL void PullCall::on_result(Result<ChatReply>&& result) {
   Reactor& reactor = core().reactor();
   const auto keep = shared_from_this();
   const auto core_kept = shared_core();  // the waiter may go on as soon as it is signalled

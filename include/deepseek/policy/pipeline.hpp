@@ -1,6 +1,9 @@
 // The pipeline: policies in phase order over a transport.
 #pragma once
+#include <deepseek/policy/breaker.hpp>
+#include <deepseek/policy/failover.hpp>
 #include <deepseek/policy/policy.hpp>
+#include <deepseek/policy/retry.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
 
@@ -17,8 +20,20 @@ class Pipeline {
   std::shared_ptr<Transport> transport_;
 };
 
-/// The policies every client has: deadline, route, authorise.
-std::vector<std::shared_ptr<Policy>> make_base_policies(const std::vector<Endpoint>& endpoints);
+/// What the policies that every client has are made from. `transport` is the pipeline's.
+struct BasePolicies {
+  std::vector<Endpoint> endpoints = {};
+  std::shared_ptr<const Transport> transport = {};
+  RetryOptions retry = {};
+  FailoverOptions failover = {};
+  BreakerOptions breaker = {};
+  std::shared_ptr<const Clock> clock = {};  ///< null: the system's
+};
+/// Deadline, retry (where something may be repeated or learned), route with its breakers, authorise.
+std::vector<std::shared_ptr<Policy>> make_base_policies(const BasePolicies& options);
+/// The same without retry.
+std::vector<std::shared_ptr<Policy>> make_base_policies(const std::vector<Endpoint>& endpoints,
+                                                        std::shared_ptr<const Transport> transport);
 
 DEEPSEEK_END_NAMESPACE
 

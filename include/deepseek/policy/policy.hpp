@@ -30,7 +30,7 @@ enum class Phase {
 
 class Pipeline;
 
-/// The rest of the pipeline. Copy it to start an attempt later or again.
+/// The rest of the pipeline. Copy it to start an attempt later or again. Does nothing once the operation has ended.
 class Next {
  public:
   void operator()(CallPtr call, SinkPtr sink) const;
@@ -51,7 +51,10 @@ class Policy {
   /// Called once before the first call; `loop` outlives the policy.
   virtual void attach(Loop& loop) { (void)loop; }
   /// Passes the call on (`next(call, sink)`), perhaps with another sink, later, or again; or ends it
-  /// (`sink->on_end`). While it holds the call it must set call->on_abort.
+  /// (`sink->on_end`), perhaps before this returns: whoever calls next() must count on it that the call has ended, and
+  /// that all which only the call kept is gone, when next() comes back. While it holds the call it must set
+  /// call->on_abort, and take it back before it passes the call on or ends it. A policy that starts the call again
+  /// resets the decoder first.
   virtual void start(CallPtr call, SinkPtr sink, Next next) = 0;
 };
 

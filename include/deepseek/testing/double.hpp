@@ -64,7 +64,8 @@ class Reply {
   // When it is said.
   Reply& after(std::chrono::milliseconds delay);       ///< silence before the status line
   Reply& after_head(std::chrono::milliseconds delay);  ///< silence between the head and the first event
-  Reply& pace(std::chrono::milliseconds between);      ///< between events
+  /// Between events. A whole answer comes after the time that its stream would have taken.
+  Reply& pace(std::chrono::milliseconds between);
   /// After the head, for `total`: comments in a stream, blank lines in a JSON reply.
   Reply& keep_alive(std::chrono::milliseconds every, std::chrono::milliseconds total);
   Reply& drip(std::size_t bytes, std::chrono::milliseconds every);  ///< so many bytes at a time

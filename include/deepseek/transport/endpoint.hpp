@@ -15,6 +15,9 @@ struct Endpoint {
   /// ends in /beta.
   std::optional<bool> deepseek = {};
   bool allow_plain_http = false;  ///< let the credential travel over http:// to a host that is not loopback
+  double weight = 0;              ///< share of the calls; 0 everywhere: endpoints are asked in their order
+  std::string region = {};        ///< where it is, for FailoverOptions; empty: nobody says
+  std::string zone = {};
 };
 
 DEEPSEEK_END_NAMESPACE

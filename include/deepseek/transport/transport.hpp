@@ -33,7 +33,7 @@ enum class FrameKind {
 struct Frame {
   std::string_view data = {};  ///< JSON text, or bytes if `binary`
   FrameKind kind = FrameKind::data;
-  bool binary = false;
+  bool binary = false;  ///< audio or a file's bytes: for transports whose replies are not JSON alone
 };
 
 /// Where and how a request goes. The codec fills it; a transport maps it onto its own addresses.
@@ -79,9 +79,23 @@ struct SizeLimits {
   std::uint64_t error_body_bytes = 256 * 1024;         ///< the rest of a longer error body is dropped, not refused
 };
 
+/// Who may go first where there is not room for all.
+enum class Priority { interactive, batch };
+
+/// What a call may do with the client's caches.
+enum class CacheUse { normal, off, read_only, write_only };
+
+/// Tokens as the service counts them. A cached prompt token is a prompt token, a reasoning token one of the completion.
+struct TokenUsage {
+  std::uint64_t prompt = 0;
+  std::uint64_t cached_prompt = 0;
+  std::uint64_t completion = 0;
+  std::uint64_t reasoning = 0;
+};
+
 /// Decodes the frames of one call and judges its end. Supplied by the codec, so that whoever produces
 /// frames (a transport, a cache) can feed the clocks and policies by how the stream really went. On the
-/// loop only; one per attempt.
+/// loop only; one per call, reset() before each attempt but the first.
 class Decoder {
  public:
   virtual ~Decoder() = default;
@@ -92,13 +106,31 @@ class Decoder {
   virtual std::optional<Error> conclude(bool clean) = 0;
   /// The typed error of a response with status >= 400, whatever its content type.
   virtual Error error_from_body(int status, std::string_view body) = 0;
+  /// What the reply said it used; all zero if it did not say.
+  virtual TokenUsage usage() const { return {}; }
   /// Forgets everything: a new attempt begins.
   virtual void reset() = 0;
 };
 
-/// Facts gathered while a call runs.
-struct CallFacts {
-  int attempts = 0;
+/// The codec's hand on a request: what policies may ask of a body without ever parsing it. Stateless, static storage,
+/// safe from all threads. Bodies are those the codec itself wrote.
+class RequestCodec {
+ public:
+  virtual ~RequestCodec() = default;
+  /// The same request for another model.
+  virtual Result<std::string> for_model(std::string_view body, std::string_view model) const = 0;
+  /// The request whose reply goes on where an answer broke off behind `content` (and `reasoning` before it). Where
+  /// it must be sent: continue_at(). Fails with unsupported if such an answer cannot be gone on with.
+  virtual Result<std::string> continue_from(std::string_view body, std::string_view content,
+                                            std::string_view reasoning) const = 0;
+  /// Operation::base of a request that continue_from() made.
+  virtual Operation::Base continue_at() const = 0;
+  /// A canonical text of every field that changes the answer: the model and user_id, but not whether it is streamed.
+  virtual std::string canonical(std::string_view body) const = 0;
+};
+
+/// What one attempt came to. Reset by the pipeline before each.
+struct AttemptFacts {
   int http_status = 0;
   int http_version = 0;
   std::string trace_id = {};
@@ -106,19 +138,36 @@ struct CallFacts {
   std::uint64_t keep_alives = 0;     ///< comment lines and leading blank lines
   HttpTimings http = {};
   std::chrono::microseconds first_token{0};  ///< since the call began; zero: none came
-  std::chrono::microseconds total{0};
   std::optional<std::chrono::milliseconds> retry_after = {};
   /// Set beside or instead of retry_after if the server named a date. Needs the wall clock.
   std::optional<WallTime> retry_at = {};
+  std::optional<TokenUsage> usage = {};  ///< set before the end; nothing: the reply did not say
+};
+
+/// Facts gathered while a call runs: of the attempt now, and of the operation over all its attempts.
+struct CallFacts : AttemptFacts {
+  int attempts = 0;                    ///< requests sent, over all endpoints
+  int retries = 0;                     ///< repeated by the retry policy
+  int failovers = 0;                   ///< went on at another endpoint
+  int hedges = 0;                      ///< sent a second time while the first still ran
+  std::chrono::microseconds total{0};  ///< set at the end of the operation
+  // Words in static storage.
+  std::string_view cache_level = {};  ///< what answered: "memory", "redis", "disk"; "miss"; empty: no cache was asked
+  std::string_view degraded = {};     ///< how the answer is less than was asked for; empty: it is not
+
+  void begin_attempt() {
+    static_cast<AttemptFacts&>(*this) = AttemptFacts();
+    ++attempts;
+  }
 };
 
 /// One operation on its way. Made by the api layer, seen by every policy, executed by a transport. On
 /// the loop only, except where a member says otherwise.
 struct Call {
   Operation operation = {};
-  std::string body = {};                 ///< JSON request; empty for GET. Not changed once it is set:
-                                         ///< a policy that needs another body asks for a new one.
-  std::vector<HttpHeader> headers = {};  ///< extra headers of the user; per attempt: the authoriser's
+  std::string body = {};                 ///< JSON request; empty for GET. Changed by whoever asks `codec` for another
+                                         ///< one, and only between attempts.
+  std::vector<HttpHeader> headers = {};  ///< extra headers of the user, and of policies
   Timeouts timeouts = {};
   SizeLimits limits = {};
   TimePoint started = {};
@@ -129,14 +178,39 @@ struct Call {
   CallFacts facts = {};
 
   // What policies need to know of the request, told by the codec: they never parse the body.
-  bool safe_to_repeat = true;  ///< before any byte was delivered
-  std::uint64_t weight = 0;    ///< estimated tokens, for budgets
+  std::string model = {};               ///< that is asked; empty: the operation has none
+  std::string user_id = {};             ///< the service's end user; empty: none
+  bool safe_to_repeat = true;           ///< before any byte was delivered
+  std::uint64_t weight = 0;             ///< estimated tokens of prompt and answer, for budgets
+  const RequestCodec* codec = nullptr;  ///< null: the request has no body that could be another
+  Priority priority = Priority::interactive;
+  CacheUse cache = CacheUse::normal;
 
-  /// Set by whoever holds the call now; runs on the loop when the call is cancelled. The holder must
-  /// then end the call with `cancelled` exactly once.
+  // Of the route policy: where the last attempt went (-1: nowhere yet), and a bit for each endpoint this call is done
+  // with.
+  int endpoint_index = -1;
+  std::uint64_t endpoints_left = 0;
+
+  bool ended = false;  ///< the operation is over: an attempt that comes too late is not started
+  /// The consumer holds frames back. Whoever takes the call looks at it first, for on_pause tells only of changes.
+  bool paused = false;
+  /// Set by whoever holds the call now, and taken back when it passes the call on or ends it; runs on the loop when
+  /// the call is given up. The holder must then end the call with that error exactly once.
   Function<void(Error)> on_abort = {};
-  /// The transport's own, while it holds the call: finds its state in pause() without a search.
-  void* transport_state = nullptr;
+  /// Set beside on_abort by a holder that has frames to hold back; runs on the loop after `paused` has changed.
+  Function<void(bool)> on_pause = {};
+
+  /// Holds frames back (true) or lets them go on (false), whoever holds the call now, or will.
+  void pause(bool hold) {
+    if (hold == paused) return;
+    paused = hold;
+    if (const auto tell = on_pause) tell(hold);  // a copy: the holder may go from inside it
+  }
+  /// Gives up the holding of the call.
+  void release_holds() {
+    on_abort = nullptr;
+    on_pause = nullptr;
+  }
 };
 using CallPtr = std::shared_ptr<Call>;
 
@@ -150,16 +224,31 @@ class CallSink {
 };
 using SinkPtr = std::shared_ptr<CallSink>;
 
-/// Moves messages between this process and one kind of server. Used by one client, on its loop only.
+namespace detail {
+std::optional<Error> check_http_endpoint(const Endpoint& endpoint);
+bool is_confidential_http(const Endpoint& endpoint);
+}  // namespace detail
+
+/// Moves messages between this process and one kind of server. Used by one client, on its loop only, except where a
+/// member says otherwise.
 class Transport {
  public:
   virtual ~Transport() = default;
+  /// Why `endpoint` cannot be used, asked when a client is made; nothing: it can. Here: http(s) addresses can.
+  /// Any thread.
+  virtual std::optional<Error> check(const Endpoint& endpoint) const { return detail::check_http_endpoint(endpoint); }
+  /// True if nobody on the way to `endpoint` can read what is sent: it is encrypted or stays on this machine. No
+  /// credential is sent otherwise, unless the endpoint allows it. Here: https, or http to loopback. Any thread.
+  virtual bool confidential(const Endpoint& endpoint) const { return detail::is_confidential_http(endpoint); }
   /// Called once before the first call; `loop` outlives the transport.
   virtual void attach(Loop& loop) = 0;
-  /// Sends one attempt of `call`. Never calls `sink` before it returns. Sets call->on_abort.
+  /// Sends one attempt of `call`. Never calls `sink` before it returns. Sets call->on_abort and on_pause, heeds
+  /// call->paused, and takes both back before it ends the call.
   virtual void start(CallPtr call, SinkPtr sink) = 0;
-  /// Holds back (true) or lets go on (false) the frames of a call that was started here.
-  virtual void pause(Call& call, bool paused) = 0;
 };
 
 DEEPSEEK_END_NAMESPACE
+
+#ifdef DEEPSEEK_HEADER_ONLY
+#include <deepseek/transport/impl/url.ipp>
+#endif

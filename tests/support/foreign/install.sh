@@ -56,5 +56,6 @@ install_llama() {
   rm -f llama.missing && : >llama.ready
 }
 
-install_aimock & install_llama & wait
+{ install_aimock; bash "$here/install_oauth.sh" "$dir"; } &
+install_llama & wait
 exit 0

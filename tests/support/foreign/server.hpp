@@ -69,6 +69,7 @@ class Foreign {
     deepseek::ClientOptions options;
     options.endpoints = {{base_url()}};
     options.timeouts.total = std::chrono::seconds(60);
+    options.retry.max_attempts = 1;
     if (edit) edit(options);
     return deepseek::DeepSeekClient::create(std::move(options)).value();
   }

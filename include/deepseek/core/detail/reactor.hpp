@@ -98,6 +98,8 @@ class Reactor final : public Loop, public std::enable_shared_from_this<Reactor> 
   /// True on the thread that drives the loop at this moment.
   bool on_loop() const noexcept { return driver_.load(std::memory_order_acquire) == std::this_thread::get_id(); }
   bool on_io_thread() const noexcept { return io_id_.load(std::memory_order_acquire) == std::this_thread::get_id(); }
+  /// True while the thread that waits for `waiter` drives the loop itself. On the loop only.
+  bool driven_by(const Waiter& waiter) const noexcept { return driving_waiter_ == &waiter; }
   /// True for a driver that is a waiting thread, which must not run user code. On the loop only.
   bool driven_by_waiter() const noexcept { return driving_waiter_ != nullptr; }
 

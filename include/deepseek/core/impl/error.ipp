@@ -92,6 +92,10 @@ inline constexpr CodeRow code_table[] = {
     {ErrorCode::slow_reader, "slow_reader", Outcome::truncated, false},
     {ErrorCode::too_many_rounds, "too_many_rounds", Outcome::refused, false},
     {ErrorCode::tool_failed, "tool_failed", Outcome::refused, false},
+    {ErrorCode::rate_limited_locally, "rate_limited_locally", Outcome::refused, true},
+    {ErrorCode::budget_exceeded, "budget_exceeded", Outcome::refused, false},
+    {ErrorCode::circuit_open, "circuit_open", Outcome::refused, true},
+    {ErrorCode::token_failed, "token_failed", Outcome::refused, true},
     {ErrorCode::internal, "internal", Outcome::refused, false},
 };
 
@@ -140,6 +144,8 @@ DEEPSEEK_DECL std::string to_string(const Error& error) {
   return text;
 }
 
+DEEPSEEK_DECL std::ostream& operator<<(std::ostream& out, Outcome outcome) { return out << to_string(outcome); }
+DEEPSEEK_DECL std::ostream& operator<<(std::ostream& out, ErrorCode code) { return out << to_string(code); }
 DEEPSEEK_DECL std::ostream& operator<<(std::ostream& out, const Error& error) { return out << to_string(error); }
 
 DEEPSEEK_DECL Exception::Exception(Error error) : error_(std::move(error)), text_(to_string(error_)) {}

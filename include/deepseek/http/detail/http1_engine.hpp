@@ -36,8 +36,7 @@ struct Http1Origin {
 /// One connection, with or without a transfer on it. Owned by the engine.
 class Http1Connection final : public IoWatcher {
  public:
-  Http1Connection(Http1Engine& engine, int fd, const Http1Origin& origin)
-      : engine_(engine), origin_(origin), fd_(fd) {}
+  Http1Connection(Http1Engine& engine, int fd, const Http1Origin& origin) : engine_(engine), origin_(origin), fd_(fd) {}
   void on_io(bool readable, bool writable) override;
   /// Changes what the poller looks for; nothing: it forgets the descriptor, or a peer that has closed would
   /// be reported again and again.
@@ -69,6 +68,9 @@ class Http1Engine final : public HttpEngine {
   Http1Engine(Connector& connector, Options options) : connector_(connector), options_(std::move(options)) {}
   ~Http1Engine() override;
 
+  /// An http:// URL with nothing in it that has to be decoded, left out or refused first.
+  static bool understands(std::string_view url) noexcept;
+
   void attach(Loop& loop) override { loop_ = &loop; }
   std::shared_ptr<HttpTransfer> start(HttpRequest request, std::shared_ptr<HttpHandler> handler) override;
 
@@ -88,7 +90,7 @@ class Http1Engine final : public HttpEngine {
   Loop* loop_ = nullptr;
   std::vector<std::unique_ptr<Http1Origin>> origins_;
   std::vector<std::unique_ptr<Http1Connection>> connections_;
-  std::vector<Http1Connection*> idle_;            // the most recently used last
+  std::vector<Http1Connection*> idle_;  // the most recently used last
   std::vector<std::shared_ptr<Http1Transfer>> live_;
   std::unique_ptr<char[]> buffer_;  // of the read being handed out: nothing of it outlives the callback
   std::string scratch_;             // payload joined from the chunks of a read

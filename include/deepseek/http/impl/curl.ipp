@@ -200,9 +200,9 @@ DEEPSEEK_DECL void CurlEngine::attach(Loop& loop) {
   cleartext_->attach(loop);
 }
 
-/// What is libcurl's alone: TLS, HTTP/2, proxies, a limit on connections, credentials in the URL.
+/// What is libcurl's alone: TLS, HTTP/2, proxies, a limit on connections, URLs that are not plain.
 DEEPSEEK_DECL bool CurlEngine::reads_itself(const HttpRequest& request) const noexcept {
-  return cleartext_ && request.url.compare(0, 7, "http://") == 0 && request.url.find('@') == request.url.npos &&
+  return cleartext_ && Http1Engine::understands(request.url) &&
          options_.version != HttpVersion::http2_prior_knowledge && options_.proxy.url.empty() &&
          !options_.proxy.from_environment && options_.max_connections == 0;
 }

@@ -22,18 +22,40 @@ DEEPSEEK_DECL PlainUrl split_plain_url(std::string_view url) noexcept {
   return {url.substr(0, slash), url.substr(slash)};
 }
 
-/// The address behind an authority whose host is a number; an empty one for a name.
+/// The port behind the colon; 80 if none is written, negative if what is written is none.
+DEEPSEEK_DECL int port_of(std::string_view text) noexcept {
+  if (text.empty()) return 80;
+  std::uint16_t port = 0;
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+  return error == std::errc() && stop == text.data() + text.size() ? port : -1;
+}
+
+/// The address behind an authority whose host is a number; an empty one for a name, and for what is neither:
+/// the connector refuses that.
 DEEPSEEK_DECL SocketAddress address_of_authority(std::string_view authority) noexcept {
-  int port = 80;
-  const std::size_t bracket = authority.find(']');
-  const std::size_t colon = authority.find(':', bracket == authority.npos ? 0 : bracket);
-  std::string_view host = authority.substr(0, colon);
-  if (colon != authority.npos)
-    std::from_chars(authority.data() + colon + 1, authority.data() + authority.size(), port);
-  if (bracket != authority.npos) host = host.substr(1, host.size() - 2);
   SocketAddress address;
-  numeric_address(host, port, address);
+  const bool v6 = !authority.empty() && authority.front() == '[';
+  const std::size_t host_end = v6 ? authority.find("]") + 1 : std::min(authority.find(':'), authority.size());
+  std::string_view host = authority.substr(0, host_end);
+  std::string_view port = authority.substr(host_end);
+  if (!port.empty() && port.front() != ':') return address;
+  port.remove_prefix(std::min<std::size_t>(port.size(), 1));
+  if (v6) {
+    if (host.size() < 3 || host.find(':') == host.npos) return address;
+    host = host.substr(1, host.size() - 2);
+  }
+  if (const int number = port_of(port); number >= 0) numeric_address(host, number, address);
   return address;
+}
+
+DEEPSEEK_DECL bool Http1Engine::understands(std::string_view url) noexcept {
+  constexpr std::string_view scheme = "http://";
+  if (url.substr(0, scheme.size()) != scheme) return false;
+  const PlainUrl parts = split_plain_url(url);
+  // A byte that could end the line or the target, or the host in front of it.
+  const auto plain = [](char c) { return c > ' ' && c < 0x7F && c != '#' && c != '@' && c != '\\'; };
+  return !parts.authority.empty() && parts.authority.find_first_of("?%") == url.npos &&
+         parts.target.find("/.") == url.npos && std::all_of(url.begin(), url.end(), plain);
 }
 
 /// One request and its response. The engine holds it while it is live.
@@ -79,14 +101,14 @@ class Http1Transfer final : public HttpTransfer, public std::enable_shared_from_
   }
 
   Http1Engine& engine_;
-  HttpRequest request_;  // emptied when the response begins
+  HttpRequest request_;                   // emptied when the response begins
   std::shared_ptr<HttpHandler> handler_;  // null: ended
   Http1Connection* connection_ = nullptr;
   std::shared_ptr<HttpTransfer> connecting_;  // the connector's
   Http1Reader reader_;
-  std::string unsent_;             // of the head, or of a body that comes in pieces
+  std::string unsent_;  // of the head, or of a body that comes in pieces
   std::size_t unsent_at_ = 0;
-  std::uint64_t body_at_ = 0;      // of the body: handed to the kernel or in unsent_
+  std::uint64_t body_at_ = 0;  // of the body: handed to the kernel or in unsent_
   TimePoint started_;
   HttpTimings timings_;
   Loop::TimerId connect_timer_ = 0;
@@ -119,9 +141,11 @@ DEEPSEEK_DECL void Http1Connection::on_io(bool readable, bool writable) {
 // --- engine ------------------------------------------------------------------------------------------
 
 DEEPSEEK_DECL Http1Engine::~Http1Engine() {
-  // Handler and transfer know each other.
+  // Handler and transfer know each other. None goes before all are cut off: it may cancel another one.
+  std::vector<std::shared_ptr<HttpHandler>> handlers;
+  handlers.reserve(live_.size());
   for (const auto& transfer : live_) {
-    transfer->handler_.reset();
+    handlers.push_back(std::move(transfer->handler_));
     transfer->connection_ = nullptr;
     loop_->unschedule(transfer->connect_timer_);
   }
@@ -152,12 +176,12 @@ DEEPSEEK_DECL Http1Connection& Http1Engine::adopt(int fd, const Http1Origin& ori
 }
 
 DEEPSEEK_DECL Http1Connection* Http1Engine::take_idle(const Http1Origin& origin) {
-  const TimePoint oldest = loop_->now() - options_.max_idle_time;
   for (std::size_t i = idle_.size(); i-- > 0;) {
     Http1Connection* const connection = idle_[i];
     if (&connection->origin_ != &origin) continue;
     // While nobody drove the loop, nobody saw it being closed, or used for something else than an answer.
-    if (connection->idle_since_ < oldest || has_input(connection->fd_)) {
+    const std::chrono::duration<double> idle = loop_->now() - connection->idle_since_;  // its limit may be any number
+    if (idle > options_.max_idle_time || has_input(connection->fd_)) {
       close(*connection);
       continue;
     }
@@ -257,7 +281,7 @@ DEEPSEEK_DECL void Http1Transfer::on_connected(int fd, const HttpEnd& end) {
     if (fd >= 0) close_socket(fd);
     return;
   }
-  if (fd < 0) return finish(end);
+  if (fd < 0) return finish(end.clean ? HttpEnd() : end);
   use(engine_.adopt(fd, engine_.origin_of(split_plain_url(request_.url).authority)));
   connection_made();
 }
@@ -303,13 +327,7 @@ DEEPSEEK_DECL void Http1Transfer::send_request() {
   compose(head);
   const std::string_view body = request_.body ? request_.body->contiguous() : std::string_view();
   const SocketResult result = send_pieces(connection_->fd_, head, body);
-  if (result.error != 0) {
-    // Not from here: start() may be the caller.
-    engine_.loop_->post([self = shared_from_this(), error = result.error] {
-      if (self->connection_) self->on_close(error);
-    });
-    return;
-  }
+  // An error shows again when the poller calls. Not from here: start() may be the caller.
   const std::size_t of_head = std::min(result.bytes, head.size());
   body_at_ = result.bytes - of_head;
   sent_ = of_head == head.size() && body_at_ == (request_.body ? request_.body->size() : 0);
@@ -415,7 +433,8 @@ DEEPSEEK_DECL void Http1Transfer::take(std::string_view bytes) {
 DEEPSEEK_DECL void Http1Transfer::on_close(int error) {
   if (!reader_.begun() && try_again()) return;
   HttpEnd end;
-  end.clean = error == 0 && reader_.whole_at_close();
+  // After a broken send the kernel has told its error, and a reset looks like an orderly close.
+  end.clean = error == 0 && !send_broken_ && reader_.whole_at_close();
   if (!end.clean) {
     end.code = reader_.begun() && !reader_.head_complete() ? ErrorCode::truncated : ErrorCode::connection_lost;
     end.cause = error != 0 ? system_error_text(error) : "the server closed the connection";
@@ -429,7 +448,7 @@ DEEPSEEK_DECL bool Http1Transfer::try_again() {
   if (!timings_.reused_connection) return false;
   timings_ = HttpTimings();
   let_go(false);
-  connected_ = sent_ = false;
+  connected_ = sent_ = send_broken_ = false;
   std::string().swap(unsent_);
   unsent_at_ = 0;
   body_at_ = 0;
@@ -458,19 +477,20 @@ DEEPSEEK_DECL void Http1Transfer::fail(ErrorCode code, std::string cause) {
 DEEPSEEK_DECL void Http1Transfer::finish(HttpEnd end) {
   if (!handler_) return;
   const auto self = shared_from_this();
+  end.timings = timings_ = timings();
   const auto handler = std::exchange(handler_, nullptr);
   let_go(false);
   engine_.loop_->unschedule(std::exchange(connect_timer_, 0));
   engine_.forget(*this);
   end.head_complete = reader_.head_complete();
-  end.timings = timings();
   handler->on_end(end);
 }
 
 DEEPSEEK_DECL void Http1Transfer::cancel() {
   if (!handler_) return;
   const auto self = shared_from_this();
-  handler_.reset();
+  timings_ = timings();
+  const auto handler = std::exchange(handler_, nullptr);  // gone last: it may come back here
   if (connecting_) std::exchange(connecting_, nullptr)->cancel();
   let_go(false);
   engine_.loop_->unschedule(std::exchange(connect_timer_, 0));
@@ -484,7 +504,7 @@ DEEPSEEK_DECL void Http1Transfer::pause(bool paused) {
 
 DEEPSEEK_DECL HttpTimings Http1Transfer::timings() const {
   HttpTimings timings = timings_;
-  timings.total = since_start();
+  if (handler_) timings.total = since_start();  // afterwards the engine may be gone
   return timings;
 }
 

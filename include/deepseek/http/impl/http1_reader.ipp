@@ -13,7 +13,6 @@ namespace detail {
 /// What the fields of a head say about its framing.
 struct Http1Reader::Fields {
   std::string codings = {};  // values of all Transfer-Encoding lines, each with a comma behind it
-  bool has_codings = false;
   bool has_length = false;
   std::uint64_t length = 0;
   bool close = false;
@@ -129,6 +128,8 @@ DEEPSEEK_DECL bool Http1Reader::take_fields(std::string_view block, Fields& fiel
     if (name.back() == ' ' || name.back() == '\t') return fail("a header of the response has a blank before its colon");
     framing = name.size() == 14 || name.size() == 17;  // as long as the two names below
     if (!framing && name.size() != 10) continue;
+    // Some take a lone CR for a line end, and then read another value.
+    if (framing && line.find('\r', colon) != line.npos) return fail("a header of the response holds a lone CR");
     if (!take_field(name, without_header_blanks(line.substr(colon + 1)), fields)) return false;
   }
   return true;
@@ -136,7 +137,6 @@ DEEPSEEK_DECL bool Http1Reader::take_fields(std::string_view block, Fields& fiel
 
 DEEPSEEK_DECL bool Http1Reader::take_field(std::string_view name, std::string_view value, Fields& fields) {
   if (same_header_name(name, "transfer-encoding")) {
-    fields.has_codings = true;
     fields.codings.append(value) += ',';
   } else if (same_header_name(name, "content-length")) {
     std::uint64_t length = 0;

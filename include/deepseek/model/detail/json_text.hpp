@@ -34,17 +34,28 @@ StringBody classify_string_body(std::string_view body);
 /// `scratch`, never longer than `body`. Lone surrogates become U+FFFD. The caller reserves `scratch` if
 /// earlier views into it must stay valid.
 std::string_view decode_string_body(std::string_view body, std::string& scratch);
+/// The same, always appended.
+void append_string_body(std::string_view body, std::string& out);
 
-/// One value of checked JSON: its source range.
+/// One value or key of an indexed document; see json_index.hpp. What a container holds follows it.
+struct JsonNode {
+  const char* first;
+  std::uint32_t size;
+  std::uint16_t span;     ///< nodes up to its end, its own too
+  std::uint16_t escaped;  ///< not 0: a string with a backslash in it
+};
+
+/// One value of checked JSON: its source range, and its node if the document is indexed.
 class JsonValue {
  public:
   JsonValue() = default;
   explicit JsonValue(std::string_view text) : text_(text) {}
+  explicit JsonValue(const JsonNode* node) : text_(node->first, node->size), node_(node) {}
 
   JsonKind kind() const noexcept;
-  bool is_string() const noexcept { return kind() == JsonKind::string; }
-  bool is_object() const noexcept { return kind() == JsonKind::object; }
-  bool is_array() const noexcept { return kind() == JsonKind::array; }
+  bool is_string() const noexcept { return starts_with('"'); }
+  bool is_object() const noexcept { return starts_with('{'); }
+  bool is_array() const noexcept { return starts_with('['); }
   /// Absent or null.
   bool is_nothing() const noexcept { return text_.empty() || text_.front() == 'n'; }
   bool is_true() const noexcept { return text_ == "true"; }
@@ -53,28 +64,43 @@ class JsonValue {
   std::string_view body() const noexcept {
     return is_string() ? text_.substr(1, text_.size() - 2) : std::string_view();
   }
+  /// False if the body of a string is its text already.
+  bool is_escaped() const noexcept {
+    return node_ != nullptr ? node_->escaped != 0 : body().find('\\') != std::string_view::npos;
+  }
   /// The decoded text; empty unless it is a string.
   std::string text() const;
   /// False, and `out` unchanged, unless it is a number within the range of int64_t; fractions are cut off.
   bool get(std::int64_t& out) const noexcept;
 
+  /// Null unless the document is indexed.
+  const JsonNode* node() const noexcept { return node_; }
+
  private:
+  bool starts_with(char c) const noexcept { return !text_.empty() && text_.front() == c; }
+
   std::string_view text_;
+  const JsonNode* node_ = nullptr;
 };
 
 /// Walks the members of an object: `while (members.next()) ...`. Anything else has none.
 class JsonMembers {
  public:
   explicit JsonMembers(JsonValue object);
-  bool next();
+  bool next() { return node_ != nullptr ? next_node() : scan(); }
   std::string_view key() const noexcept { return key_; }
   /// The key as sent, with its quotes.
   std::string_view raw_key() const noexcept { return raw_key_; }
   JsonValue value() const noexcept { return value_; }
 
  private:
+  bool next_node();
+  bool scan();
+
   const char* at_;
   const char* end_;
+  const JsonNode* node_;
+  const JsonNode* last_node_ = nullptr;
   std::string_view raw_key_;
   std::string_view key_;
   std::string decoded_;
@@ -85,12 +111,17 @@ class JsonMembers {
 class JsonItems {
  public:
   explicit JsonItems(JsonValue array);
-  bool next();
+  bool next() { return node_ != nullptr ? next_node() : scan(); }
   JsonValue value() const noexcept { return value_; }
 
  private:
+  bool next_node();
+  bool scan();
+
   const char* at_;
   const char* end_;
+  const JsonNode* node_;
+  const JsonNode* last_node_ = nullptr;
   JsonValue value_;
 };
 

@@ -2,6 +2,7 @@
 #include <deepseek/model/detail/codec.hpp>
 #include <deepseek/model/detail/json_text.hpp>
 #include <deepseek/model/detail/json_writer.hpp>
+#include <deepseek/model/detail/plain_text.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -19,34 +20,53 @@ class RequestEncoder {
   /// The names this library has put into an object; fewer than `room`, whatever the request says.
   class Keys {
    public:
+    Keys() noexcept {}  // leaves the names as they are
     void push_back(std::string_view name) {
-      if (count_ < room) names_[count_++] = name;
+      if (count_ < room) names_[count_++] = {name.data(), name.size()};
     }
-    const std::string_view* begin() const noexcept { return names_; }
-    const std::string_view* end() const noexcept { return names_ + count_; }
+    bool contain(std::string_view key) const noexcept {
+      const auto is_key = [key](const Name& name) { return key == std::string_view(name.first, name.size); };
+      return std::any_of(names_, names_ + count_, is_key);
+    }
 
    private:
     static constexpr std::size_t room = 32;
-    std::string_view names_[room];
+    struct Name {
+      const char* first;
+      std::size_t size;
+    };
+    Name names_[room];
     std::size_t count_ = 0;
   };
 
-  /// Lengthens the path for as long as it lives.
+  /// Lengthens the path for as long as it lives. Only a fault reads it.
   class Within {
    public:
-    Within(RequestEncoder& encoder, std::string_view member) : Within(encoder) {
-      if (!path_.empty()) path_ += '.';
-      path_ += member;
-    }
-    Within(RequestEncoder& encoder, std::size_t index) : Within(encoder) { path_ += '[' + std::to_string(index) + ']'; }
-    ~Within() { path_.resize(length_); }
+    Within(RequestEncoder& encoder, std::string_view member) : Within(encoder, member, 0) {}
+    Within(RequestEncoder& encoder, std::size_t index) : Within(encoder, {}, index) {}
+    ~Within() { encoder_.within_ = around_; }
     Within(const Within&) = delete;
     Within& operator=(const Within&) = delete;
 
+    void append_to(std::string& path) const {
+      if (around_ != nullptr) around_->append_to(path);
+      if (member_.empty()) {
+        path += '[' + std::to_string(index_) + ']';
+        return;
+      }
+      if (!path.empty()) path += '.';
+      path += member_;
+    }
+
    private:
-    explicit Within(RequestEncoder& encoder) : path_(encoder.path_), length_(path_.size()) {}
-    std::string& path_;
-    std::size_t length_;
+    Within(RequestEncoder& encoder, std::string_view member, std::size_t index)
+        : encoder_(encoder), around_(encoder.within_), member_(member), index_(index) {
+      encoder.within_ = this;
+    }
+    RequestEncoder& encoder_;
+    const Within* around_;
+    std::string_view member_;  ///< empty: an item
+    std::size_t index_;
   };
 
   void fail(std::string_view member, std::string_view problem);
@@ -80,13 +100,13 @@ class RequestEncoder {
   Result<std::string> finish();
 
   JsonWriter out_;
-  std::string path_;
+  const Within* within_ = nullptr;
   std::string problem_;
 };
 
 DEEPSEEK_DECL void RequestEncoder::fail(std::string_view member, std::string_view problem) {
   if (!problem_.empty()) return;
-  problem_ = path_;
+  if (within_ != nullptr) within_->append_to(problem_);
   if (!member.empty()) {
     if (!problem_.empty()) problem_ += '.';
     problem_ += member;
@@ -106,6 +126,7 @@ DEEPSEEK_DECL void RequestEncoder::start(Keys& keys, std::string_view name) {
 }
 
 DEEPSEEK_DECL void RequestEncoder::text_value(std::string_view name, std::string_view text) {
+  if (is_plain_ascii(text)) return out_.plain_string(text);
   if (!valid_utf8(text)) fail(name, "is not valid UTF-8");
   out_.string(text);
 }
@@ -153,7 +174,7 @@ DEEPSEEK_DECL void RequestEncoder::extra(Keys& keys, const RawJson& json) {
   std::vector<std::string> added;
   for (JsonMembers members{JsonValue(trimmed)}; members.next();) {
     const auto is_this = [&](std::string_view key) { return key == members.key(); };
-    if (std::any_of(keys.begin(), keys.end(), is_this) || std::any_of(added.begin(), added.end(), is_this))
+    if (keys.contain(members.key()) || std::any_of(added.begin(), added.end(), is_this))
       return fail("extra", "has the member " + std::string(members.raw_key().substr(0, 64)) + " a second time");
     added.emplace_back(members.key());
     const char* const first = members.raw_key().data();

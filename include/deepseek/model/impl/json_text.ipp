@@ -1,6 +1,8 @@
 #pragma once
 #include <deepseek/model/detail/json_text.hpp>
 
+#include <deepseek/model/detail/plain_text.hpp>
+
 #include <simdjson.h>
 
 #include <charconv>
@@ -9,7 +11,10 @@
 DEEPSEEK_BEGIN_NAMESPACE
 namespace detail {
 
-constexpr bool json_space(char c) noexcept { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+// Nearly every byte that is asked about is a mark or a letter: the first comparison tells.
+constexpr bool json_space(char c) noexcept {
+  return static_cast<unsigned char>(c) <= ' ' && (c == ' ' || c == '\t' || c == '\r' || c == '\n');
+}
 constexpr bool json_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
 constexpr int hex_digit(char c) noexcept {
@@ -175,25 +180,23 @@ DEEPSEEK_DECL StringBody classify_string_body(std::string_view body) {
   const char* at = body.data();
   const char* const end = at + body.size();
   auto result = StringBody::literal;
-  while (at != end) {
-    const auto c = static_cast<unsigned char>(*at);
-    if (c >= 0x80) {
+  while ((at = skip_plain(at, end)) != end) {
+    if (static_cast<unsigned char>(*at) >= 0x80) {
       at = skip_wide_character(at, end);
-    } else if (c == '\\') {
+    } else if (*at == '\\') {
       at = skip_escape(at, end);
       result = StringBody::escaped;
-    } else if (c < 0x20 || c == '"') {
-      return StringBody::invalid;
     } else {
-      ++at;
+      return StringBody::invalid;
     }
     if (at == nullptr) return StringBody::invalid;
   }
   return result;
 }
 
-DEEPSEEK_DECL void append_utf8(std::string& out, unsigned code) {
-  const auto put = [&out](unsigned byte) { out.push_back(static_cast<char>(byte)); };
+/// Writes the character in UTF-8; returns the end.
+DEEPSEEK_DECL char* put_utf8(char* to, unsigned code) noexcept {
+  const auto put = [&to](unsigned byte) { *to++ = static_cast<char>(byte); };
   if (code < 0x80) {
     put(code);
   } else if (code < 0x800) {
@@ -209,65 +212,78 @@ DEEPSEEK_DECL void append_utf8(std::string& out, unsigned code) {
     put(0x80 | ((code >> 6) & 0x3f));
     put(0x80 | (code & 0x3f));
   }
+  return to;
 }
 
 /// Decodes the \u escape whose digits start at `at`, a pair together; returns the end of what it used.
-DEEPSEEK_DECL const char* decode_unicode_escape(const char* at, const char* end, std::string& out) {
+DEEPSEEK_DECL const char* decode_unicode_escape(const char* at, const char* end, char*& to) noexcept {
   constexpr unsigned replacement = 0xfffd;
   const auto unit = static_cast<unsigned>(hex_unit(at, end));
   at += 4;
   if (unit < 0xd800 || unit > 0xdfff) {
-    append_utf8(out, unit);
+    to = put_utf8(to, unit);
     return at;
   }
   if (unit < 0xdc00 && end - at >= 6 && at[0] == '\\' && at[1] == 'u') {
     const auto low = static_cast<unsigned>(hex_unit(at + 2, end));
     if (low >= 0xdc00 && low <= 0xdfff) {
-      append_utf8(out, 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00));
+      to = put_utf8(to, 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00));
       return at + 6;
     }
   }
-  append_utf8(out, replacement);
+  to = put_utf8(to, replacement);
   return at;
 }
 
-DEEPSEEK_DECL std::string_view decode_string_body(std::string_view body, std::string& scratch) {
+/// What an escape of one letter stands for.
+constexpr char unescaped(char letter) noexcept {
+  switch (letter) {
+    case 'n':
+      return '\n';
+    case 't':
+      return '\t';
+    case 'r':
+      return '\r';
+    case 'b':
+      return '\b';
+    case 'f':
+      return '\f';
+    default:
+      return letter;
+  }
+}
+
+inline const char* find_escape(const char* at, const char* end) noexcept {
+  return at == end ? nullptr : static_cast<const char*>(std::memchr(at, '\\', static_cast<std::size_t>(end - at)));
+}
+
+DEEPSEEK_DECL void append_string_body(std::string_view body, std::string& out) {
+  const std::size_t before = out.size();
+  out.resize(before + body.size());  // no escape is shorter than what it stands for
+  char* to = out.data() + before;
   const char* at = body.data();
   const char* const end = at + body.size();
-  const auto next_escape = [&] {
-    return at == end ? nullptr : static_cast<const char*>(std::memchr(at, '\\', static_cast<std::size_t>(end - at)));
+  const auto copy_to = [&](const char* stop) {
+    std::memcpy(to, at, static_cast<std::size_t>(stop - at));
+    to += stop - at;
   };
-  const char* escape = next_escape();
-  if (escape == nullptr) return body;
-  const std::size_t first = scratch.size();
-  for (; escape != nullptr && end - escape >= 2; escape = next_escape()) {
-    scratch.append(at, escape);
+  for (const char* escape = find_escape(at, end); escape != nullptr && end - escape >= 2;
+       escape = find_escape(at, end)) {
+    copy_to(escape);
     at = escape + 2;
-    switch (escape[1]) {
-      case 'n':
-        scratch.push_back('\n');
-        break;
-      case 't':
-        scratch.push_back('\t');
-        break;
-      case 'r':
-        scratch.push_back('\r');
-        break;
-      case 'b':
-        scratch.push_back('\b');
-        break;
-      case 'f':
-        scratch.push_back('\f');
-        break;
-      case 'u':
-        at = decode_unicode_escape(at, end, scratch);
-        break;
-      default:
-        scratch.push_back(escape[1]);
-        break;
-    }
+    if (escape[1] == 'u')
+      at = decode_unicode_escape(at, end, to);
+    else
+      *to++ = unescaped(escape[1]);
   }
-  scratch.append(at, end);
+  if (at != end) copy_to(end);
+  out.resize(static_cast<std::size_t>(to - out.data()));
+}
+
+DEEPSEEK_DECL std::string_view decode_string_body(std::string_view body, std::string& scratch) {
+  if (find_escape(body.data(), body.data() + body.size()) == nullptr) return body;
+  const std::size_t first = scratch.size();
+  append_string_body(body, scratch);
   return std::string_view(scratch).substr(first);
 }
 
@@ -353,8 +369,15 @@ DEEPSEEK_DECL std::string JsonValue::text() const {
 }
 
 DEEPSEEK_DECL bool JsonValue::get(std::int64_t& out) const noexcept {
-  if (kind() != JsonKind::number) return false;
+  if (text_.empty() || !(text_.front() == '-' || json_digit(text_.front()))) return false;
   const char* const end = text_.data() + text_.size();
+  constexpr std::size_t surely_fits = 18;
+  if (text_.size() <= surely_fits) {
+    std::int64_t count = 0;
+    const char* at = text_.data();
+    while (at != end && json_digit(*at)) count = count * 10 + (*at++ - '0');
+    if (at == end) return out = count, true;
+  }
   std::int64_t whole = 0;
   const auto integer = std::from_chars(text_.data(), end, whole);
   if (integer.ec == std::errc() && integer.ptr == end) {
@@ -369,11 +392,28 @@ DEEPSEEK_DECL bool JsonValue::get(std::int64_t& out) const noexcept {
 }
 
 DEEPSEEK_DECL JsonMembers::JsonMembers(JsonValue object)
-    : at_(object.raw().data()), end_(object.raw().data() + object.raw().size()) {
+    : at_(object.raw().data()), end_(object.raw().data() + object.raw().size()), node_(object.node()) {
   at_ = object.is_object() ? at_ + 1 : end_;
+  if (node_ == nullptr) return;
+  last_node_ = object.is_object() ? node_ + node_->span : node_ + 1;
+  ++node_;
 }
 
-DEEPSEEK_DECL bool JsonMembers::next() {
+DEEPSEEK_DECL bool JsonMembers::next_node() {
+  if (node_ == last_node_) return false;
+  const JsonNode* const key = node_;
+  raw_key_ = std::string_view(key->first, key->size);
+  key_ = raw_key_.substr(1, raw_key_.size() - 2);
+  if (key->escaped) {
+    decoded_.clear();
+    key_ = decode_string_body(key_, decoded_);
+  }
+  value_ = JsonValue(key + 1);
+  node_ = key + 1 + key[1].span;
+  return true;
+}
+
+DEEPSEEK_DECL bool JsonMembers::scan() {
   at_ = skip_separators(at_, end_);
   if (at_ >= end_ || *at_ != '"') return false;
   const char* key_end = skip_string(at_, end_);
@@ -387,11 +427,21 @@ DEEPSEEK_DECL bool JsonMembers::next() {
 }
 
 DEEPSEEK_DECL JsonItems::JsonItems(JsonValue array)
-    : at_(array.raw().data()), end_(array.raw().data() + array.raw().size()) {
+    : at_(array.raw().data()), end_(array.raw().data() + array.raw().size()), node_(array.node()) {
   at_ = array.is_array() ? at_ + 1 : end_;
+  if (node_ == nullptr) return;
+  last_node_ = array.is_array() ? node_ + node_->span : node_ + 1;
+  ++node_;
 }
 
-DEEPSEEK_DECL bool JsonItems::next() {
+DEEPSEEK_DECL bool JsonItems::next_node() {
+  if (node_ == last_node_) return false;
+  value_ = JsonValue(node_);
+  node_ += node_->span;
+  return true;
+}
+
+DEEPSEEK_DECL bool JsonItems::scan() {
   at_ = skip_separators(at_, end_);
   if (at_ >= end_ || *at_ == ']') return false;
   const char* const first = at_;

@@ -4,3 +4,4 @@
 #include <deepseek/model/impl/codec.ipp>
 #include <deepseek/model/impl/lint.ipp>
 #include <deepseek/model/impl/message.ipp>
+#include <deepseek/model/impl/request_codec.ipp>

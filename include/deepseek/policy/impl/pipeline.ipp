@@ -1,9 +1,13 @@
 #pragma once
 #include <deepseek/policy/pipeline.hpp>
 
+#include <deepseek/policy/detail/retry_policy.hpp>
+#include <deepseek/policy/detail/router.hpp>
+#include <deepseek/core/detail/loop_port.hpp>
 #include <deepseek/transport/detail/url.hpp>
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 DEEPSEEK_BEGIN_NAMESPACE
@@ -20,10 +24,9 @@ DEEPSEEK_DECL Pipeline::Pipeline(std::vector<std::shared_ptr<Policy>> policies, 
 }
 
 DEEPSEEK_DECL void Next::operator()(CallPtr call, SinkPtr sink) const {
+  if (call->ended) return;  // somebody held it without on_abort, and was not waited for
   if (index_ == pipeline_->policies_.size()) {
-    CallFacts facts;  // of this attempt alone
-    facts.attempts = call->facts.attempts + 1;
-    call->facts = std::move(facts);
+    call->facts.begin_attempt();
     return pipeline_->transport_->start(std::move(call), std::move(sink));
   }
   pipeline_->policies_[index_]->start(std::move(call), std::move(sink), Next(pipeline_, index_ + 1));
@@ -43,8 +46,9 @@ class DeadlinePolicy final : public Policy {
     auto guard = std::make_shared<Guard>(*loop_, std::move(sink));
     guard->timer_ = loop_->schedule(*call->deadline, [call, guard] {
       guard->timer_ = 0;
-      // on_abort may replace itself while it runs.
-      if (const auto abort = call->on_abort) abort(passed());
+      // on_abort may replace itself while it runs. A holder that set none is not waited for.
+      if (const auto abort = call->on_abort) return abort(passed());
+      guard->on_end(passed());
     });
     next(std::move(call), std::move(guard));
   }
@@ -54,71 +58,158 @@ class DeadlinePolicy final : public Policy {
 
   struct Guard final : CallSink {
     Guard(Loop& loop, SinkPtr sink) : loop_(loop), sink_(std::move(sink)) {}
-    void on_frame(const Frame& frame) override { sink_->on_frame(frame); }
+    void on_frame(const Frame& frame) override {
+      if (sink_) sink_->on_frame(frame);
+    }
     void on_end(std::optional<Error> error) override {
       loop_.unschedule(std::exchange(timer_, 0));
-      sink_->on_end(std::move(error));
+      if (const SinkPtr sink = std::exchange(sink_, nullptr)) sink->on_end(std::move(error));
     }
     Loop& loop_;
-    SinkPtr sink_;
+    SinkPtr sink_;  // null: ended
     Loop::TimerId timer_ = 0;
   };
 
   Loop* loop_ = nullptr;
 };
 
-/// Chooses the endpoint of an attempt: the first one, until there is failover.
+/// Chooses the endpoint of an attempt.
 class RoutePolicy final : public Policy {
  public:
-  explicit RoutePolicy(const std::vector<Endpoint>& endpoints) {
-    for (const Endpoint& endpoint : endpoints) endpoints_.push_back(std::make_shared<const Endpoint>(endpoint));
-  }
+  explicit RoutePolicy(std::shared_ptr<Router> router) : router_(std::move(router)) {}
   Phase phase() const override { return Phase::route; }
+  void attach(Loop& loop) override { router_->attach(loop); }
   void start(CallPtr call, SinkPtr sink, Next next) override {
-    call->endpoint = endpoints_.front();
+    if (!router_->choose(*call)) return sink->on_end(nowhere());
     next(std::move(call), std::move(sink));
   }
 
  private:
-  std::vector<std::shared_ptr<const Endpoint>> endpoints_;
+  static Error nowhere() {
+    return Error(ErrorCode::circuit_open, "every endpoint failed too often lately, none was asked",
+                 "try again after BreakerOptions::open_for");
+  }
+  std::shared_ptr<Router> router_;
 };
 
-/// Puts the Authorization header on an attempt, and refuses to send a credential where it could be read.
+/// Puts the Authorization header on an attempt, and refuses to send a credential where it could be read. If the
+/// server rejects a value and the source has another, the attempt is made once more.
 class AuthorisePolicy final : public Policy {
  public:
+  AuthorisePolicy(const std::vector<Endpoint>& endpoints, std::shared_ptr<const Transport> transport)
+      : transport_(std::move(transport)) {
+    for (const Endpoint& endpoint : endpoints) sources_.push_back(endpoint.credential);
+  }
+  ~AuthorisePolicy() override {
+    if (port_) port_->close();
+  }
   Phase phase() const override { return Phase::authorise; }
+
+  void attach(Loop& loop) override {
+    port_ = std::make_shared<LoopPort>(loop);
+    std::vector<const CredentialSource*> told;
+    for (const Credential& credential : sources_) {
+      if (std::find(told.begin(), told.end(), &credential.source()) != told.end()) continue;
+      told.push_back(&credential.source());
+      credential.source().attach(loop);
+    }
+  }
 
   void start(CallPtr call, SinkPtr sink, Next next) override {
     const Endpoint& endpoint = *call->endpoint;
     call->authorization = Secret();  // of the attempt before, perhaps for another server
-    const auto base = parse_base_url(endpoint.base_url);
-    if (!base) return sink->on_end(base.error());
+    const Trust& trust = trust_of(call->endpoint);
     if (!endpoint.credential.present()) {
-      if (is_deepseek_host(endpoint.base_url)) return sink->on_end(missing_key());
+      if (trust.needs_key) return sink->on_end(missing_key());
       return next(std::move(call), std::move(sink));
     }
-    if (!base->https && !endpoint.allow_plain_http && !is_loopback(base->host)) return sink->on_end(insecure());
-
-    CredentialSource& source = endpoint.credential.source();
-    if (const Secret* value = source.known()) {
+    if (!trust.confidential && !endpoint.allow_plain_http) return sink->on_end(insecure());
+    if (const Secret* value = endpoint.credential.source().known()) {
       call->authorization = *value;
       return next(std::move(call), std::move(sink));
     }
-    // The source may answer later: until then the call is ours to abort, and its answer is dropped.
-    auto ended = std::make_shared<bool>(false);
-    call->on_abort = [ended, sink](Error reason) {
-      if (!std::exchange(*ended, true)) sink->on_end(std::move(reason));
-    };
-    source.authorization([call, sink, next, ended](Result<Secret> value) {
-      if (std::exchange(*ended, true)) return;
-      call->on_abort = nullptr;
-      if (!value) return sink->on_end(std::move(value).error());
-      call->authorization = *std::move(value);
-      next(call, sink);
-    });
+    fetch(std::make_shared<Fetched>(std::move(call), std::move(sink), next, port_));
   }
 
  private:
+  /// What an address says about sending a credential there.
+  struct Trust {
+    std::shared_ptr<const Endpoint> endpoint;
+    bool needs_key;
+    bool confidential;
+  };
+
+  /// An attempt whose credential has to be asked for.
+  struct Fetched final : CallSink, std::enable_shared_from_this<Fetched> {
+    Fetched(CallPtr its_call, SinkPtr its_sink, Next rest, std::shared_ptr<LoopPort> way_home)
+        : call(std::move(its_call)), sink(std::move(its_sink)), next(rest), port(std::move(way_home)) {}
+    void on_frame(const Frame& frame) override {
+      answered = true;
+      sink->on_frame(frame);
+    }
+    void on_end(std::optional<Error> error) override {
+      const auto keep = shared_from_this();
+      const bool rejected = error && error->http_status() == 401 && !answered && !call->authorization.empty();
+      if (!rejected) return sink->on_end(std::move(error));
+      call->endpoint->credential.source().rejected(call->authorization);
+      if (repeated || !call->safe_to_repeat) return sink->on_end(std::move(error));
+      repeated = true;
+      refusal = std::move(error);
+      fetch(keep);
+    }
+
+    CallPtr call;
+    SinkPtr sink;
+    Next next;
+    std::shared_ptr<LoopPort> port;
+    std::optional<Error> refusal;  // by the server, of the value before
+    bool waiting = false;
+    bool answered = false;
+    bool repeated = false;
+  };
+
+  static void fetch(const std::shared_ptr<Fetched>& state) {
+    // The source may answer later: until then the call is ours to abort, and its answer is dropped.
+    state->waiting = true;
+    state->call->on_abort = [state](Error reason) {
+      if (!std::exchange(state->waiting, false)) return;
+      const auto keep = state;  // the function goes with on_abort
+      keep->call->on_abort = nullptr;
+      keep->sink->on_end(std::move(reason));
+    };
+    // From any thread, perhaps when this client is long gone. It must not be this function that keeps the attempt
+    // alive, or the attempt would end on that thread; on_abort does.
+    auto inside = std::make_shared<bool>(true);
+    state->call->endpoint->credential.source().authorization(
+        [inside, asker = std::this_thread::get_id(), port = state->port,
+         weak = std::weak_ptr<Fetched>(state)](Result<Secret> value) {
+          // Read by the asking thread alone, so it needs no lock.
+          if (asker == std::this_thread::get_id() && *inside) return take(weak, std::move(value));
+          port->post([weak, value = std::move(value)]() mutable { take(weak, std::move(value)); });
+        });
+    *inside = false;
+  }
+
+  static void take(const std::weak_ptr<Fetched>& weak, Result<Secret> value) {
+    const auto state = weak.lock();
+    if (!state || !std::exchange(state->waiting, false)) return;
+    Call& call = *state->call;
+    call.on_abort = nullptr;
+    if (!value) return state->sink->on_end(std::move(value).error());
+    if (state->refusal && *value == call.authorization) return state->sink->on_end(std::move(state->refusal));
+    call.authorization = *std::move(value);
+    if (state->repeated) call.decoder->reset();
+    state->next(state->call, state);
+  }
+
+  const Trust& trust_of(const std::shared_ptr<const Endpoint>& endpoint) {
+    for (const Trust& known : known_)
+      if (known.endpoint == endpoint) return known;
+    if (known_.size() >= most_known) known_.clear();  // a route policy that makes endpoints up as it goes
+    known_.push_back({endpoint, is_deepseek_host(endpoint->base_url), transport_->confidential(*endpoint)});
+    return known_.back();
+  }
+
   static Error missing_key() {
     return Error(ErrorCode::missing_key, "api.deepseek.com needs an API key and none was given",
                  "set DEEPSEEK_API_KEY or Endpoint::credential");
@@ -127,13 +218,34 @@ class AuthorisePolicy final : public Policy {
     return Error(ErrorCode::insecure_credential, "the credential would travel over plain http to another host",
                  "use https, or set Endpoint::allow_plain_http");
   }
+
+  static constexpr std::size_t most_known = 64;
+  std::shared_ptr<const Transport> transport_;
+  std::vector<Credential> sources_;
+  std::shared_ptr<LoopPort> port_;
+  std::vector<Trust> known_;
 };
 
 }  // namespace detail
 
-DEEPSEEK_DECL std::vector<std::shared_ptr<Policy>> make_base_policies(const std::vector<Endpoint>& endpoints) {
-  return {std::make_shared<detail::DeadlinePolicy>(), std::make_shared<detail::RoutePolicy>(endpoints),
-          std::make_shared<detail::AuthorisePolicy>()};
+DEEPSEEK_DECL std::vector<std::shared_ptr<Policy>> make_base_policies(const BasePolicies& options) {
+  const auto router = std::make_shared<detail::Router>(options.endpoints, options.failover, options.breaker);
+  std::vector<std::shared_ptr<Policy>> policies = {
+      std::make_shared<detail::DeadlinePolicy>(), std::make_shared<detail::RoutePolicy>(router),
+      std::make_shared<detail::AuthorisePolicy>(options.endpoints, options.transport)};
+  if (options.retry.max_attempts > 1 || router->learns())
+    policies.push_back(std::make_shared<detail::RetryPolicy>(
+        options.retry, router, options.clock ? options.clock : std::make_shared<const Clock>(), detail::make_jitter()));
+  return policies;
+}
+
+DEEPSEEK_DECL std::vector<std::shared_ptr<Policy>> make_base_policies(const std::vector<Endpoint>& endpoints,
+                                                                      std::shared_ptr<const Transport> transport) {
+  BasePolicies options;
+  options.endpoints = endpoints;
+  options.transport = std::move(transport);
+  options.retry.max_attempts = 1;
+  return make_base_policies(options);
 }
 
 DEEPSEEK_END_NAMESPACE

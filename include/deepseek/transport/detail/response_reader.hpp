@@ -19,6 +19,8 @@ class FrameTarget {
   virtual bool take_frame(const Frame& frame) = 0;
 };
 
+struct ResponseHeaders;
+
 /// Reads the response of one attempt: an event stream, a JSON body behind keep-alive blanks, or an error.
 /// What came decides, not only what was asked for. Facts go into the call as they come.
 class ResponseReader final : private SseVisitor {
@@ -56,8 +58,8 @@ class ResponseReader final : private SseVisitor {
   void take_named_error(std::string_view data);
   void on_comment(std::string_view text) override;
 
-  void choose_mode(const HttpHead& head);
-  void refuse_redirect(const HttpHead& head);
+  void choose_mode(const ResponseHeaders& headers);
+  void refuse_redirect(std::string_view location);
   std::size_t read_undecided(std::string_view bytes);
   std::size_t read_stream(std::string_view bytes);
   void read_body(std::string_view bytes);

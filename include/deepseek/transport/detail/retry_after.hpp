@@ -20,8 +20,16 @@ struct RetryAfter {
   std::optional<WallTime> date = {};
 };
 
+/// The headers that tell it, without surrounding blanks; empty: absent.
+struct RetryAfterHeaders {
+  std::string_view milliseconds = {};  ///< retry-after-ms
+  std::string_view text = {};          ///< retry-after
+  std::string_view date = {};
+};
+
 /// Reads retry-after-ms, else Retry-After (seconds, fractions allowed, or a date). What is negative, not
 /// finite or beyond ten years is ignored; a date that has passed is a delay of zero.
+RetryAfter parse_retry_after(const RetryAfterHeaders& headers);
 RetryAfter parse_retry_after(const HttpHead& head);
 
 }  // namespace detail

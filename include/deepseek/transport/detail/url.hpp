@@ -5,9 +5,11 @@
 #include <string_view>
 
 #include <deepseek/result.hpp>
-#include <deepseek/transport/transport.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
+
+struct Operation;  // transport.hpp itself stands on this header where bodies are inline
+
 namespace detail {
 
 /// A checked base URL. The views point into the text it was made from.
@@ -32,10 +34,7 @@ bool is_deepseek(const BaseUrl& base, std::optional<bool> said);
 /// True for api.deepseek.com itself, which needs a key. False for what is no base URL.
 bool is_deepseek_host(std::string_view base_url);
 
-/// True if what is sent to `base_url` crosses a network unencrypted. False for what is no base URL.
-bool is_plain_http_to_remote(std::string_view base_url);
-
-/// The address of `operation` below `base_url`. `deepseek` as in Endpoint. Fails with invalid_options, or
+/// The address of `operation` below a base URL. `deepseek` as in Endpoint. Fails with invalid_options, or
 /// with unsupported where only /beta could do it.
 Result<std::string> compose_url(std::string_view base_url, std::optional<bool> deepseek, const Operation& operation);
 

@@ -64,18 +64,21 @@ DEEPSEEK_DECL Result<void> add_user_headers(std::vector<HttpHeader>& headers, co
 DEEPSEEK_DECL Result<std::vector<HttpHeader>> request_headers(const Call& call) {
   std::vector<HttpHeader> headers;
   headers.reserve(5 + call.headers.size());
-  if (!call.body.empty()) headers.push_back({"Content-Type", "application/json"});
+  const auto add = [&headers](const char* name, std::string_view value) {
+    headers.push_back(HttpHeader{name, std::string(value)});
+  };
+  if (!call.body.empty()) add("Content-Type", "application/json");
   // Short words: libcurl spends a hundred instructions on each byte of a header.
-  headers.push_back({"Accept", call.operation.stream ? "text/event-stream" : "*/*"});
+  add("Accept", call.operation.stream ? "text/event-stream" : "*/*");
   // Whoever compresses a stream also holds it back.
-  if (call.operation.stream) headers.push_back({"Accept-Encoding", "identity"});
-  headers.push_back({"User-Agent", std::string("deepseek/") + version});
+  if (call.operation.stream) add("Accept-Encoding", "identity");
+  add("User-Agent", std::string("deepseek/") + version);
   if (!call.authorization.empty()) {
     const std::string_view value = call.authorization.reveal();
     if (!is_header_value(value))
       return Error(ErrorCode::invalid_argument, "the credential has control characters",
                    "check the key's last line end");
-    headers.push_back({"Authorization", std::string(value)});
+    add("Authorization", value);
   }
   if (Result<void> added = add_user_headers(headers, call.headers); !added) return added.error();
   return headers;
@@ -101,6 +104,9 @@ DEEPSEEK_DECL const char* timeout_text(ErrorCode code) {
   }
 }
 
+/// How long a response whose outcome stands may take to end: within it the connection can be used again.
+inline constexpr std::chrono::milliseconds end_grace{100};
+
 /// One call over one transfer. Also the request's body, which stays in the call. Kept alive by the
 /// engine until the transfer ends.
 class HttpExchange final : public HttpHandler,
@@ -111,7 +117,7 @@ class HttpExchange final : public HttpHandler,
   HttpExchange(Loop& loop, CallPtr call, SinkPtr sink);
   ~HttpExchange() override;
 
-  void begin(HttpEngine& engine, AddressOf address_of);
+  void begin(HttpEngine& engine, Result<std::string> address);
   void pause(bool paused);
 
   void on_head(const HttpHead& head) override;
@@ -130,7 +136,7 @@ class HttpExchange final : public HttpHandler,
   };
 
   bool take_frame(const Frame& frame) override;
-  Result<HttpRequest> make_request(AddressOf address_of);
+  Result<HttpRequest> make_request(Result<std::string> address);
   void fail_later(Error error);
   void abort(Error error);
   std::size_t deliver(std::string_view data);
@@ -185,28 +191,27 @@ DEEPSEEK_DECL HttpExchange::HttpExchange(Loop& loop, CallPtr call, SinkPtr sink)
 DEEPSEEK_DECL HttpExchange::~HttpExchange() {
   if (ended_) return;  // else the engine dropped it without an end: nothing may point here any more
   if (timer_ != 0) loop_.unschedule(timer_);
-  call_->on_abort = nullptr;
-  call_->transport_state = nullptr;
+  call_->release_holds();
 }
 
-DEEPSEEK_DECL void HttpExchange::begin(HttpEngine& engine, AddressOf address_of) {
-  call_->transport_state = this;
+DEEPSEEK_DECL void HttpExchange::begin(HttpEngine& engine, Result<std::string> address) {
   call_->on_abort = [this](Error error) { abort(std::move(error)); };
-  Result<HttpRequest> request = make_request(address_of);
+  call_->on_pause = [this](bool paused) { pause(paused); };
+  Result<HttpRequest> request = make_request(std::move(address));
   if (!request) return fail_later(request.error());
   transfer_ = engine.start(*std::move(request), shared_from_this());
   if (!transfer_) return fail_later(Error(ErrorCode::internal, "the HTTP engine started no transfer"));
   arm_clocks();
+  if (call_->paused) pause(true);
 }
 
-DEEPSEEK_DECL Result<HttpRequest> HttpExchange::make_request(AddressOf address_of) {
-  Result<std::string> url = address_of(*call_);
-  if (!url) return url.error();
+DEEPSEEK_DECL Result<HttpRequest> HttpExchange::make_request(Result<std::string> address) {
+  if (!address) return address.error();
   Result<std::vector<HttpHeader>> headers = request_headers(*call_);
   if (!headers) return headers.error();
   HttpRequest request;
   request.method = call_->operation.method;
-  request.url = *std::move(url);
+  request.url = *std::move(address);
   request.headers = *std::move(headers);
   if (!call_->body.empty()) request.body = shared_from_this();
   request.timeouts = {call_->timeouts.dns, call_->timeouts.connect, call_->timeouts.tls};
@@ -288,7 +293,7 @@ DEEPSEEK_DECL void HttpExchange::settle() {
   if (reader_.beyond_repair()) return finish(reader_.outcome());
   if (transfer_ended_) return;  // go_on() hands the end over
   lingering_ = true;
-  arm(loop_.now() + std::chrono::milliseconds(100));
+  arm(loop_.now() + end_grace);
 }
 
 DEEPSEEK_DECL void HttpExchange::abort(Error error) {
@@ -314,9 +319,7 @@ DEEPSEEK_DECL void HttpExchange::finish(std::optional<Error> error) {
   }
   transfer_.reset();
   const auto self = std::move(until_read_);
-  call_->on_abort = nullptr;
-  call_->transport_state = nullptr;
-  call_->facts.total = std::chrono::duration_cast<std::chrono::microseconds>(loop_.now() - call_->started);
+  call_->release_holds();
   std::exchange(sink_, nullptr)->on_end(std::move(error));
 }
 
@@ -324,6 +327,7 @@ DEEPSEEK_DECL void HttpExchange::finish(std::optional<Error> error) {
 
 DEEPSEEK_DECL void HttpExchange::pause(bool paused) {
   if (ended_ || paused == paused_) return;
+  const auto self = shared_from_this();
   paused_ = paused;
   if (paused) {
     paused_at_ = loop_.now();
@@ -336,7 +340,7 @@ DEEPSEEK_DECL void HttpExchange::pause(bool paused) {
   last_byte_ += pause;
   last_progress_ += pause;
   if (lingering_)
-    arm(loop_.now() + std::chrono::milliseconds(100));
+    arm(loop_.now() + end_grace);
   else
     arm_for(next_strike());
   // Not at once: whoever lets go on does not expect frames before it returns.
@@ -431,29 +435,53 @@ DEEPSEEK_DECL void HttpExchange::arm_for(const Strike& next) {
 
 // --- the transport -----------------------------------------------------------------------------------
 
+/// The addresses of the operations at the endpoints: few, and the same for call after call.
+class AddressBook {
+ public:
+  explicit AddressBook(AddressOf address_of) : address_of_(address_of) {}
+
+  Result<std::string> find(const Call& call) {
+    const Operation& operation = call.operation;
+    for (const Entry& entry : entries_)
+      if (entry.endpoint == call.endpoint && entry.base == operation.base && entry.path == operation.path)
+        return entry.address;
+    Result<std::string> address = address_of_(call);
+    if (!address) return address;                   // not kept: it ends its call
+    if (entries_.size() >= most) entries_.clear();  // a route policy that makes endpoints up as it goes
+    entries_.push_back({call.endpoint, std::string(operation.path), operation.base, *address});
+    return address;
+  }
+
+ private:
+  struct Entry {
+    std::shared_ptr<const Endpoint> endpoint;  // kept: its address in memory is not another one's meanwhile
+    std::string path;
+    Operation::Base base;
+    std::string address;
+  };
+  static constexpr std::size_t most = 64;
+  AddressOf address_of_;
+  std::vector<Entry> entries_;
+};
+
 class HttpTransport final : public Transport {
  public:
   HttpTransport(std::shared_ptr<HttpEngine> engine, AddressOf address_of)
-      : engine_(std::move(engine)), address_of_(address_of) {}
+      : engine_(std::move(engine)), addresses_(address_of) {}
 
   void attach(Loop& loop) override {
     loop_ = &loop;
     engine_->attach(loop);
   }
   void start(CallPtr call, SinkPtr sink) override {
-    std::make_shared<HttpExchange>(*loop_, std::move(call), std::move(sink))->begin(*engine_, address_of_);
-  }
-  void pause(Call& call, bool paused) override {
-    if (call.transport_state == nullptr) return;
-    // The sink may end the call from inside: keep the exchange until this returns.
-    const auto exchange = static_cast<HttpExchange*>(call.transport_state)->shared_from_this();
-    exchange->pause(paused);
+    Result<std::string> address = addresses_.find(*call);
+    std::make_shared<HttpExchange>(*loop_, std::move(call), std::move(sink))->begin(*engine_, std::move(address));
   }
 
  private:
   Loop* loop_ = nullptr;
   std::shared_ptr<HttpEngine> engine_;
-  AddressOf address_of_;
+  AddressBook addresses_;
 };
 
 DEEPSEEK_DECL std::shared_ptr<Transport> make_transport_over(std::shared_ptr<HttpEngine> engine, AddressOf address_of) {

@@ -18,11 +18,62 @@ DEEPSEEK_DECL bool is_content_type(std::string_view type, std::string_view wante
   return same_header_name(without_header_blanks(type), wanted);
 }
 
+/// The headers that matter here, found in one pass. Of equal names the first counts. Empty: absent.
+struct ResponseHeaders {
+  std::string_view content_type = {};
+  std::string_view content_encoding = {};
+  std::string_view content_length = {};
+  std::string_view location = {};
+  std::string_view trace_ids[3] = {};  // in the order in which they are believed
+  RetryAfterHeaders retry = {};
+
+  explicit ResponseHeaders(std::string_view block);
+
+ private:
+  std::string_view* place_of(std::string_view name);
+};
+
+DEEPSEEK_DECL std::string_view* ResponseHeaders::place_of(std::string_view name) {
+  const auto is = [name](std::string_view wanted) { return name == wanted || same_header_name(name, wanted); };
+  switch (name.size()) {  // nearly every header of a response is ruled out by this alone
+    case 4:
+      return is("date") ? &retry.date : nullptr;
+    case 8:
+      return is("location") ? &location : nullptr;
+    case 11:
+      return is("retry-after") ? &retry.text : nullptr;
+    case 12:
+      return is("content-type") ? &content_type : is("x-request-id") ? &trace_ids[1] : nullptr;
+    case 13:
+      return is("x-ds-trace-id") ? &trace_ids[0] : nullptr;
+    case 14:
+      return is("content-length") ? &content_length : is("retry-after-ms") ? &retry.milliseconds : nullptr;
+    case 16:
+      return is("content-encoding") ? &content_encoding : nullptr;
+    case 21:
+      return is("x-deepseek-request-id") ? &trace_ids[2] : nullptr;
+    default:
+      return nullptr;
+  }
+}
+
+DEEPSEEK_DECL ResponseHeaders::ResponseHeaders(std::string_view block) {
+  while (!block.empty()) {
+    const std::size_t end = std::min(block.find('\n'), block.size());
+    const std::string_view line = block.substr(0, end);
+    block.remove_prefix(std::min(end + 1, block.size()));
+    const std::size_t colon = line.find(':');
+    if (colon == std::string_view::npos) continue;
+    std::string_view* const place = place_of(line.substr(0, colon));
+    if (place && place->data() == nullptr) *place = without_header_blanks(line.substr(colon + 1));
+  }
+}
+
 /// The id by which the service finds a request in its logs. What is not plain text is dropped: it ends
 /// up in other people's terminals.
-DEEPSEEK_DECL std::string trace_id_of(const HttpHead& head) {
-  for (const char* name : {"x-ds-trace-id", "x-request-id", "x-deepseek-request-id"}) {
-    const std::string_view id = head.header(name).substr(0, 128);
+DEEPSEEK_DECL std::string trace_id_of(const ResponseHeaders& headers) {
+  for (std::string_view id : headers.trace_ids) {
+    id = id.substr(0, 128);
     const bool plain = std::all_of(id.begin(), id.end(), [](char c) { return c > ' ' && c < 0x7F; });
     if (!id.empty() && plain) return std::string(id);
   }
@@ -78,27 +129,28 @@ DEEPSEEK_DECL void ResponseReader::head(const HttpHead& head) {
   CallFacts& facts = call_.facts;
   facts.http_status = head.status;
   facts.http_version = head.version;
-  facts.trace_id = trace_id_of(head);
-  const RetryAfter asked = parse_retry_after(head);
+  const ResponseHeaders headers(head.block);
+  facts.trace_id = trace_id_of(headers);
+  const RetryAfter asked = parse_retry_after(headers.retry);
   facts.retry_after = asked.delay;
   facts.retry_at = asked.date;
-  choose_mode(head);
+  choose_mode(headers);
   if (mode_ != Mode::body) return;
   // Room for the whole body at once, if its length is told and modest.
   constexpr std::size_t at_once = 1024 * 1024;
-  const std::string_view length = head.header("content-length");
+  const std::string_view length = headers.content_length;
   std::size_t bytes = 0;
   std::from_chars(length.data(), length.data() + length.size(), bytes);
   body_.reserve(std::min(bytes, at_once));
 }
 
-DEEPSEEK_DECL void ResponseReader::choose_mode(const HttpHead& head) {
-  const std::string_view encoding = head.header("content-encoding");
+DEEPSEEK_DECL void ResponseReader::choose_mode(const ResponseHeaders& headers) {
+  const std::string_view encoding = headers.content_encoding;
   const bool encoded = !encoding.empty() && !same_header_name(encoding, "identity");
   if (status_ >= 400) {
     mode_ = encoded ? Mode::ignored : Mode::error_body;
   } else if (status_ >= 300) {
-    refuse_redirect(head);
+    refuse_redirect(headers.location);
   } else if (encoded) {
     mode_ = Mode::ignored;
     fail(Error(ErrorCode::malformed_stream, "the response is compressed although that was not asked for",
@@ -106,15 +158,15 @@ DEEPSEEK_DECL void ResponseReader::choose_mode(const HttpHead& head) {
   } else if (!asked_for_stream_) {
     mode_ = Mode::body;
   } else {
-    const std::string_view type = head.header("content-type");
+    const std::string_view type = headers.content_type;
     mode_ = is_content_type(type, "application/json") ? Mode::body : Mode::undecided;
     says_stream_ = is_content_type(type, "text/event-stream");
   }
 }
 
-DEEPSEEK_DECL void ResponseReader::refuse_redirect(const HttpHead& head) {
+DEEPSEEK_DECL void ResponseReader::refuse_redirect(std::string_view location) {
   mode_ = Mode::ignored;
-  const std::string host = location_host(head.header("location"));
+  const std::string host = location_host(location);
   fail(Error(ErrorCode::redirected,
              "the server redirects to " + (host.empty() ? std::string("another address") : "host " + host),
              "redirects are never followed: set the base URL to the right address"));
@@ -291,6 +343,8 @@ DEEPSEEK_DECL std::optional<Error> ResponseReader::end_of_body(bool clean) {
 
 DEEPSEEK_DECL std::optional<Error> ResponseReader::conclude(bool clean) {
   std::optional<Error> error = call_.decoder->conclude(clean);
+  const TokenUsage usage = call_.decoder->usage();
+  if (usage.prompt + usage.completion > 0) call_.facts.usage = usage;
   // A decoder that saw an error must say so in the end; if it does not, it is not taken for complete.
   if (!error && last_ == FrameKind::error) error = Error(ErrorCode::service_error, "the service sent an error");
   if (!error && last_ == FrameKind::malformed) error = Error(ErrorCode::malformed_stream, "a frame cannot be decoded");

@@ -147,16 +147,19 @@ DEEPSEEK_DECL std::optional<std::chrono::milliseconds> parse_delay(std::string_v
 }
 
 DEEPSEEK_DECL RetryAfter parse_retry_after(const HttpHead& head) {
+  return parse_retry_after(
+      RetryAfterHeaders{head.header("retry-after-ms"), head.header("retry-after"), head.header("date")});
+}
+
+DEEPSEEK_DECL RetryAfter parse_retry_after(const RetryAfterHeaders& headers) {
   RetryAfter result;
-  result.delay = parse_delay(head.header("retry-after-ms"), 1);
+  result.delay = parse_delay(headers.milliseconds, 1);
+  if (result.delay || headers.text.empty()) return result;
+  result.delay = parse_delay(headers.text, 1000);
   if (result.delay) return result;
-  const std::string_view text = head.header("retry-after");
-  if (text.empty()) return result;
-  result.delay = parse_delay(text, 1000);
-  if (result.delay) return result;
-  result.date = parse_http_date(text);
+  result.date = parse_http_date(headers.text);
   if (!result.date) return result;
-  if (const std::optional<WallTime> now = parse_http_date(head.header("date"))) {
+  if (const std::optional<WallTime> now = parse_http_date(headers.date)) {
     const auto wait = std::chrono::duration_cast<std::chrono::milliseconds>(*result.date - *now);
     result.delay = std::max(wait, std::chrono::milliseconds(0));
   }

@@ -72,14 +72,23 @@ DEEPSEEK_DECL SseStatus SseParser::feed(std::string_view& block, SseVisitor& vis
   return status;
 }
 
-// What nearly all of a stream is: events of one data line, whole inside a block without a CR.
+// What nearly all of a stream is: events of one data line and comments, each with its empty line and whole inside a
+// block without a CR.
 DEEPSEEK_DECL const char* SseParser::take_usual_events(const char* at, const char* end, SseVisitor& visitor,
                                                        SseStatus& status) {
   SseEvent event{"message", {}, last_id_};
-  while (end - at > 8 && std::memcmp(at, "data: ", 6) == 0) {
-    const char* const data = at + 6;
+  while (end - at > 8) {
+    const bool comment = *at == ':';
+    if (!comment && std::memcmp(at, "data: ", 6) != 0) break;
+    const char* const data = at + (comment ? 1 : 6);
     const char* const stop = sse_find(data, end, '\n');
     if (end - stop < 2 || stop[1] != '\n') break;
+    if (comment) {
+      if (static_cast<std::uint64_t>(stop - at) > limits_.line_bytes) break;
+      visitor.on_comment({data, static_cast<std::size_t>(stop - data)});
+      at = stop + 2;
+      continue;
+    }
     event.data = std::string_view(data, static_cast<std::size_t>(stop - data));
     if (event.data.empty() || event.data.size() > usual_bytes_) break;
     at = stop + 2;

@@ -2,6 +2,8 @@
 #include <charconv>
 
 #include <deepseek/transport/detail/url.hpp>
+#include <deepseek/transport/endpoint.hpp>
+#include <deepseek/transport/transport.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
 namespace detail {
@@ -141,9 +143,14 @@ DEEPSEEK_DECL bool is_deepseek_host(std::string_view base_url) {
   return base && url_names_deepseek(*base);
 }
 
-DEEPSEEK_DECL bool is_plain_http_to_remote(std::string_view base_url) {
-  const Result<BaseUrl> base = parse_base_url(base_url);
-  return base && !base->https && !is_loopback(base->host);
+DEEPSEEK_DECL std::optional<Error> check_http_endpoint(const Endpoint& endpoint) {
+  if (const Result<BaseUrl> base = parse_base_url(endpoint.base_url); !base) return base.error();
+  return std::nullopt;
+}
+
+DEEPSEEK_DECL bool is_confidential_http(const Endpoint& endpoint) {
+  const Result<BaseUrl> base = parse_base_url(endpoint.base_url);
+  return base && (base->https || is_loopback(base->host));
 }
 
 DEEPSEEK_DECL Result<std::string> compose_url(std::string_view base_url, std::optional<bool> deepseek,

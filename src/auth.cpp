@@ -1,0 +1,2 @@
+// Layer bodies: credentials and signed tokens.
+#include <deepseek/auth/impl/src.hpp>

@@ -1,0 +1,329 @@
+// Single-flight: one request for calls that ask the same, each at its own pace.
+#include "support/catch.hpp"
+
+#include <deepseek/policy/single_flight.hpp>
+
+#include "unit/policy_cache_kit.hpp"
+
+using namespace cache_kit;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct Fixture {
+  explicit Fixture(std::uint64_t max_bytes = 1024 * 1024)
+      : pipeline({make_single_flight_policy({true, max_bytes}, {"https://api.deepseek.com"})}, transport, loop) {}
+  ~Fixture() { transport->end_all(); }
+  void start(One& one) { pipeline.start(one.call, one.sink); }
+  Call& request(std::size_t index = 0) { return *transport->calls.at(index).call; }
+
+  deepseek_tests::FakeLoop loop;
+  std::shared_ptr<HandTransport> transport = std::make_shared<HandTransport>();
+  Pipeline pipeline;
+};
+
+}  // namespace
+
+TEST_CASE("calls that ask the same share one request", "[policy][single_flight]") {
+  Fixture f;
+  One a, b, c;
+  f.start(a);
+  f.start(b);
+  REQUIRE(f.transport->calls.size() == 1);
+  f.transport->frame(0, "t 1");
+  f.transport->frame(0, "t 2");
+  f.start(c);  // late: from the start
+  REQUIRE(c.sink->frames == Strings{"t 1", "t 2"});
+  f.transport->frame(0, "e");
+  f.request().facts.http_status = 200;
+  f.transport->end(0);
+  for (One* one : {&a, &b, &c}) {
+    REQUIRE(one->complete());
+    REQUIRE(one->sink->frames == Strings{"t 1", "t 2", "e"});
+    REQUIRE(one->decoder->seen == one->sink->frames);
+    REQUIRE(one->decoder->concluded == 1);
+    REQUIRE_FALSE(one->call->on_abort);
+    REQUIRE_FALSE(one->call->on_pause);
+    REQUIRE(one->call->facts.http_status == 200);
+    REQUIRE(one->call->facts.first_token.count() > 0);
+  }
+  REQUIRE(a.call->facts.attempts + b.call->facts.attempts + c.call->facts.attempts == 1);
+  REQUIRE(static_cast<int>(a.call->facts.usage.has_value()) + b.call->facts.usage.has_value() +
+              c.call->facts.usage.has_value() ==
+          1);
+
+  One d;
+  f.start(d);
+  REQUIRE(f.transport->calls.size() == 2);
+}
+
+TEST_CASE("calls that ask something else go alone", "[policy][single_flight]") {
+  Fixture f;
+  One a, other("{\"q\":2}"), batch, off, no_codec;
+  batch.call->priority = Priority::batch;
+  off.call->cache = CacheUse::off;
+  no_codec.call->codec = nullptr;
+  for (One* one : {&a, &other, &batch, &off, &no_codec}) f.start(*one);
+  REQUIRE(f.transport->calls.size() == 5);
+  for (std::size_t i = 0; i < 5; ++i) f.transport->end(i);
+}
+
+TEST_CASE("one who leaves stops nobody, whoever began", "[policy][single_flight]") {
+  Fixture f;
+  One a, b, c;
+  for (One* one : {&a, &b, &c}) f.start(*one);
+  f.transport->frame(0, "t 1");
+  One& leaver = GENERATE(0, 1, 2) == 0 ? a : b;
+  leaver.abort();
+  REQUIRE(leaver.sink->ends == 1);
+  REQUIRE(leaver.sink->error->code() == ErrorCode::cancelled);
+  REQUIRE(f.transport->aborted == 0);
+  f.transport->frame(0, "t 2");
+  One& other = &leaver == &a ? b : a;
+  REQUIRE(other.sink->frames.size() == 2);
+  REQUIRE(leaver.sink->frames.size() == 1);
+  other.abort();
+  REQUIRE(f.transport->aborted == 0);
+  f.transport->frame(0, "e");
+  f.transport->end(0);
+  REQUIRE(c.complete());
+  REQUIRE(c.sink->frames == Strings{"t 1", "t 2", "e"});
+  REQUIRE(leaver.sink->ends == 1);
+  REQUIRE(a.call->facts.attempts + b.call->facts.attempts + c.call->facts.attempts == 1);
+}
+
+TEST_CASE("the request ends with the last who waited for it", "[policy][single_flight]") {
+  Fixture f;
+  One a, b;
+  f.start(a);
+  f.start(b);
+  a.abort();
+  REQUIRE(f.transport->aborted == 0);
+  b.abort();
+  REQUIRE(f.transport->aborted == 1);
+  REQUIRE(a.sink->ends == 1);
+  REQUIRE(b.sink->ends == 1);
+  One c;
+  f.start(c);
+  REQUIRE(f.transport->calls.size() == 2);  // nobody joins what is being given up
+}
+
+TEST_CASE("leaving from inside a frame", "[policy][single_flight]") {
+  Fixture f;
+  One a, b;
+  f.start(a);
+  f.start(b);
+  One& leaver = GENERATE(true, false) ? a : b;
+  One& other = &leaver == &a ? b : a;
+  leaver.sink->during = [&leaver] { leaver.abort(); };
+  f.transport->frame(0, "t 1");
+  f.transport->frame(0, "e");
+  f.transport->end(0);
+  REQUIRE(leaver.sink->ends == 1);
+  REQUIRE(leaver.sink->error->code() == ErrorCode::cancelled);
+  REQUIRE(leaver.sink->frames.size() == 1);
+  REQUIRE(other.complete());
+  REQUIRE(other.sink->frames == Strings{"t 1", "e"});
+}
+
+TEST_CASE("each goes at its own pace", "[policy][single_flight]") {
+  Fixture f;
+  One slow, fast;
+  f.start(slow);
+  f.start(fast);
+  f.transport->frame(0, "t 1");
+  slow.call->pause(true);
+  REQUIRE_FALSE(f.request().paused);
+  f.transport->frame(0, "t 2");
+  f.transport->frame(0, "t 3");
+  REQUIRE(slow.sink->frames.size() == 1);
+  REQUIRE(fast.sink->frames.size() == 3);
+
+  SECTION("all paused: the request too") {
+    fast.call->pause(true);
+    REQUIRE(f.request().paused);
+    slow.call->pause(false);
+    REQUIRE_FALSE(f.request().paused);
+    f.loop.run();
+    REQUIRE(slow.sink->frames.size() == 3);
+    f.transport->frame(0, "e");
+    f.transport->end(0);
+    REQUIRE(slow.complete());
+    REQUIRE(fast.sink->frames.size() == 3);
+    fast.call->pause(false);
+    f.loop.run();
+    REQUIRE(fast.complete());
+  }
+  SECTION("the end waits for the slow one") {
+    f.transport->frame(0, "e");
+    f.transport->end(0);
+    REQUIRE(fast.complete());
+    REQUIRE(slow.sink->ends == 0);
+    slow.call->pause(false);
+    f.loop.run();
+    REQUIRE(slow.complete());
+    REQUIRE(slow.sink->frames == fast.sink->frames);
+    REQUIRE(slow.decoder->concluded == 1);
+  }
+  SECTION("the fast one leaves: the request waits for the slow one") {
+    fast.abort();
+    REQUIRE(f.request().paused);
+    slow.call->pause(false);
+    REQUIRE_FALSE(f.request().paused);
+    f.loop.run();
+    f.transport->frame(0, "e");
+    f.transport->end(0);
+    REQUIRE(slow.sink->frames == Strings{"t 1", "t 2", "t 3", "e"});
+    REQUIRE(slow.complete());
+  }
+  SECTION("a frame comes although all are paused") {
+    fast.call->pause(true);
+    f.transport->frame(0, "e");
+    f.transport->end(0);
+    slow.call->pause(false);
+    fast.call->pause(false);
+    f.loop.run();
+    REQUIRE(slow.complete());
+    REQUIRE(fast.complete());
+    REQUIRE(slow.sink->frames == fast.sink->frames);
+  }
+  SECTION("given up while it is behind") {
+    slow.abort();
+    f.transport->frame(0, "e");
+    f.transport->end(0);
+    f.loop.run();
+    REQUIRE(slow.sink->ends == 1);
+    REQUIRE(slow.sink->frames.size() == 1);
+    REQUIRE(fast.complete());
+  }
+}
+
+TEST_CASE("one who joins paused gets nothing yet", "[policy][single_flight]") {
+  Fixture f;
+  One a, b;
+  f.start(a);
+  f.transport->frame(0, "t 1");
+  b.call->paused = true;
+  f.start(b);
+  REQUIRE(b.sink->frames.empty());
+  f.transport->end(0);
+  REQUIRE(a.complete());
+  REQUIRE(b.sink->ends == 0);
+  b.call->pause(false);
+  f.loop.run();
+  REQUIRE(b.complete());
+  REQUIRE(b.sink->frames == Strings{"t 1"});
+}
+
+TEST_CASE("a long reply can no longer be joined, and waits for the slowest", "[policy][single_flight]") {
+  Fixture f(4096);
+  One a, b, late;
+  f.start(a);
+  f.start(b);
+  b.call->pause(true);
+  for (int i = 0; i < 5; ++i) f.transport->frame(0, "t " + std::string(1000, 'x'));
+  REQUIRE(f.request().paused);
+  f.start(late);
+  REQUIRE(f.transport->calls.size() == 2);
+  b.call->pause(false);
+  f.loop.run();
+  REQUIRE_FALSE(f.request().paused);
+  f.transport->frame(0, "e");
+  f.transport->end(0);
+  REQUIRE(a.complete());
+  REQUIRE(b.complete());
+  REQUIRE(b.sink->frames == a.sink->frames);
+  REQUIRE(b.sink->frames.size() == 6);
+  f.transport->end(1);
+}
+
+TEST_CASE("all share the outcome", "[policy][single_flight]") {
+  Fixture f;
+  One a, b;
+  f.start(a);
+  f.start(b);
+  f.transport->frame(0, "t 1");
+  f.transport->end(0, Error(ErrorCode::rate_limited, "slow down"));
+  for (One* one : {&a, &b}) {
+    REQUIRE(one->sink->ends == 1);
+    REQUIRE(one->sink->error->code() == ErrorCode::rate_limited);
+  }
+}
+
+TEST_CASE("a repeated attempt begins from the start for all", "[policy][single_flight]") {
+  Fixture f;
+  One a, b;
+  f.start(a);
+  f.start(b);
+  f.transport->frame(0, "d role");
+  f.request().decoder->reset();
+  f.transport->frame(0, "t 1");
+  f.transport->end(0);
+  One c;
+  for (One* one : {&a, &b}) {
+    REQUIRE(one->complete());
+    REQUIRE(one->decoder->seen == Strings{"t 1"});
+  }
+}
+
+TEST_CASE("the longest deadline of all holds for the request", "[policy][single_flight]") {
+  Fixture f;
+  One a, b, c;
+  a.call->deadline = f.loop.now() + 1s;
+  b.call->deadline = f.loop.now() + 3s;
+  f.start(a);
+  f.start(b);
+  REQUIRE(f.request().deadline == b.call->deadline);
+  f.start(c);
+  REQUIRE_FALSE(f.request().deadline);
+  f.transport->end(0);
+}
+
+TEST_CASE("an answer that comes at once is shared too", "[policy][single_flight]") {
+  struct AtOnce final : Policy {
+    Phase phase() const override { return Phase::retry; }
+    void start(CallPtr, SinkPtr sink, Next) override { sink->on_end(Error(ErrorCode::circuit_open, "open")); }
+  };
+  deepseek_tests::FakeLoop loop;
+  const auto transport = std::make_shared<HandTransport>();
+  Pipeline pipeline({make_single_flight_policy({true, 4096}, {}), std::make_shared<AtOnce>()}, transport, loop);
+  for (int i = 0; i < 2; ++i) {
+    One one;
+    pipeline.start(one.call, one.sink);
+    REQUIRE(one.sink->ends == 1);
+    REQUIRE(one.sink->error->code() == ErrorCode::circuit_open);
+  }
+}
+
+TEST_CASE("nothing is left behind", "[policy][single_flight]") {
+  std::weak_ptr<Call> a_left, b_left, request_left;
+  {
+    Fixture f;
+    One a, b;
+    f.start(a);
+    f.start(b);
+    a_left = a.call;
+    b_left = b.call;
+    request_left = f.transport->calls[0].call;
+    f.transport->frame(0, "t 1");
+    b.abort();
+    f.transport->end(0);
+    f.transport->calls.clear();
+  }
+  REQUIRE(a_left.expired());
+  REQUIRE(b_left.expired());
+  REQUIRE(request_left.expired());
+}
+
+TEST_CASE("off by default", "[policy][single_flight]") {
+  deepseek_tests::FakeLoop loop;
+  const auto transport = std::make_shared<HandTransport>();
+  Pipeline pipeline({make_single_flight_policy({}, {})}, transport, loop);
+  One a, b;
+  pipeline.start(a.call, a.sink);
+  pipeline.start(b.call, b.sink);
+  REQUIRE(transport->calls.size() == 2);
+  transport->end_all();
+  REQUIRE(check(SingleFlightOptions{true, 10})->code() == ErrorCode::invalid_options);
+  REQUIRE_FALSE(check(SingleFlightOptions{}));
+}
