@@ -26,8 +26,8 @@ struct ClientAccess;
 /// Receives a streamed reply: on_chunk any number of times, then on_end exactly once and nothing after
 /// it; both on the I/O thread or the client's executor, in order, never two at once, never before
 /// chat_async() has returned (but in a forked child, which has no such thread, at once and inside it). They may start
-/// and cancel calls and must not block. An exception that leaves them cancels the call. Moved in, and destroyed after
-/// on_end has returned.
+/// and cancel calls and must not block. An exception that leaves on_chunk cancels the call; what on_end throws is
+/// dropped. ChatChunk and ChatReply: <deepseek/model/chat.hpp>. Moved in, and destroyed after on_end has returned.
 struct ChatHandler {
   Function<void(const ChatChunk&)> on_chunk = {};  ///< may be empty
   Function<void(Result<ChatReply>)> on_end = {};   ///< may be empty
@@ -82,8 +82,9 @@ class DeepSeekClient {
   CallHandle chat_whole_async(const ChatRequest& request, Function<void(Result<ChatReply>)> on_end,
                               const CallOptions& options = {}) const;
 
-  /// A reply as a struct: JSON mode with the schema of T in the prompt, checked against it. T needs a
-  /// Schema<T>; <deepseek/schema.hpp>.
+  /// A reply as a struct: JSON mode with the schema of T in the prompt, checked against it. T needs a Schema<T>;
+  /// defined in <deepseek/schema.hpp>. malformed_json or schema_mismatch after one correction, truncated if the token
+  /// limit cut it off, invalid_argument for a request with tools; partial() is the last answer.
   template <class T>
   Result<T> chat_as(std::string_view prompt, const CallOptions& options = {}) const;
   template <class T>

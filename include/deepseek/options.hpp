@@ -33,7 +33,8 @@ inline constexpr const char* default_base_url = "https://api.deepseek.com";
 /// How a client is built. Precedence: per call, then client, then the defaults here. The environment is
 /// read only by from_environment() and api_key_from_env().
 struct ClientOptions {
-  /// Servers, in failover order, at most 64. Empty: https://api.deepseek.com without a key.
+  /// Servers (<deepseek/transport/endpoint.hpp>), in failover order, at most 64. Empty: https://api.deepseek.com
+  /// without a key.
   std::vector<Endpoint> endpoints = {};
   std::string model = "deepseek-flash";  ///< for requests that name none
   Timeouts timeouts = {};
@@ -58,7 +59,8 @@ struct ClientOptions {
   LogLevel log_level = LogLevel::info;               ///< less than this is not logged
   bool traceparent = false;                          ///< send W3C trace context; see ObserveOptions
   bool lint = true;                                  ///< refuse what the service is known to refuse
-  /// Bytes of decoded events a pull stream or queue may hold before its transfer is paused.
+  /// Bytes of decoded events a pull stream (coro::Stream too), a queue's call or an executor may hold before its
+  /// transfer is paused; 4 KiB to 1 GiB.
   std::uint64_t stream_buffer_bytes = 1 * MiB;
   std::shared_ptr<Executor> executor = {};       ///< where handlers run; null: the I/O thread
   std::shared_ptr<Clock> clock = {};             ///< null: the system's

@@ -13,7 +13,8 @@ class PullCall;
 struct StreamAccess;
 }  // namespace detail
 
-/// A streamed reply, pulled by one thread at a time. Single pass: begin() may be called once.
+/// A streamed reply, pulled by one thread at a time. Single pass: begin() may be called once. For coroutines:
+/// coro::Stream in <deepseek/coro.hpp>.
 ///
 /// The end of the loop says nothing about how the stream ended; only result() does. A chunk and its
 /// views live until the next step; a copy owns. Dropping the stream cancels the call.

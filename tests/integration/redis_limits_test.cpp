@@ -346,7 +346,7 @@ TEST_CASE("Redis that refuses or answers nonsense is Redis that is away", "[redi
   SECTION("nobody there") {
     SharedLimitOptions options = limits_of(600, 6'000, 20);
     options.ask_timeout = 200ms;
-    Hand a("redis://127.0.0.1:" + std::to_string(free_port()), options);
+    Hand a("redis://127.0.0.1:" + std::to_string(free_loopback_port()), options);
     CHECK(a.take(100).granted);
     CHECK(a.budget->degraded());
   }

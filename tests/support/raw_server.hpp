@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -194,94 +195,92 @@ class RawServer {
   std::thread thread_;
 };
 
-/// Counts the turns of a loop: each reads the clock once.
-struct CountingClock final : deepseek::Clock {
-  deepseek::TimePoint steady_now() const override {
-    ++turns;
-    return std::chrono::steady_clock::now();
-  }
-  mutable std::atomic<long> turns{0};
-};
-
-/// An engine on a loop that runs only while the test waits for something, on the test's own thread.
-class EngineRig {
+/// An engine on a loop of its own that turns only while the test waits for something, on the test's thread.
+class EngineRig final : private deepseek::Loop {
  public:
-  explicit EngineRig(deepseek::CurlOptions options)
-      : clock(std::make_shared<CountingClock>()), loop(std::make_shared<deepseek::detail::Reactor>(clock)) {
-    engine = *deepseek::make_curl_engine(std::move(options));
-    on_loop([&] { engine->attach(*loop); });
+  explicit EngineRig(deepseek::CurlOptions options) : engine(*deepseek::make_curl_engine(std::move(options))) {
+    engine->attach(*this);
   }
-  ~EngineRig() { drop_engine(); }
+  ~EngineRig() override { drop_engine(); }
 
   template <class F>
   void on_loop(F&& action) {
-    loop->post_before_wait([&] {
-      action();
-      wake();
-    });
-    loop->wait(waiter_);
+    now_ = std::chrono::steady_clock::now();
+    action();
   }
-  /// Drives the loop until `done()`; false if that takes too long.
+  /// Turns the loop until `done()`; false if that takes too long.
   template <class F>
   bool until(F&& done, std::chrono::milliseconds limit = patience) {
     const auto end = std::chrono::steady_clock::now() + limit;
     while (!done()) {
       if (std::chrono::steady_clock::now() > end) return false;
-      deepseek::Loop::TimerId tick = 0;
-      on_loop([&] { tick = loop->schedule(loop->now() + 20ms, [this] { wake(); }); });
-      loop->wait(waiter_);
-      on_loop([&] { loop->unschedule(tick); });
+      turn(20ms);
     }
     return true;
   }
-  /// Drives the loop for that long, woken by nothing of this rig; returns how often it turned.
+  /// Turns the loop for that long; returns how often it turned.
   long turns_during(std::chrono::milliseconds time) {
-    const long before = clock->turns;
-    bool over = false;
-    on_loop([&] {
-      loop->schedule(loop->now() + time, [&] {
-        over = true;
-        wake();
-      });
-    });
-    while (!over) loop->wait(waiter_);
-    return clock->turns - before;
+    const long before = turns;
+    const auto end = std::chrono::steady_clock::now() + time;
+    for (auto left = time; left.count() > 0;
+         left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()))
+      turn(left);
+    return turns - before;
   }
-  void wake() { loop->signal(waiter_); }
-  void drop_engine() {
-    if (engine) on_loop([&] { engine.reset(); });
-  }
+  void drop_engine() { engine.reset(); }
 
-  std::shared_ptr<CountingClock> clock;
-  std::shared_ptr<deepseek::detail::Reactor> loop;
+  std::atomic<long> turns{0};
   std::unique_ptr<deepseek::HttpEngine> engine;
 
  private:
-  deepseek::detail::Waiter waiter_;
+  void post(deepseek::Task task) override { tasks_.push_back(std::move(task)); }
+  TimerId schedule(deepseek::TimePoint when, deepseek::Task task) override {
+    return timers_.add(when, std::move(task));
+  }
+  void unschedule(TimerId id) override { timers_.remove(id); }
+  void watch(int fd, bool read, bool write, deepseek::IoWatcher* watcher) override {
+    poller_.watch(fd, read, write, watcher);
+  }
+  void forget(int fd, deepseek::IoWatcher* watcher) override { poller_.forget(fd, watcher); }
+  deepseek::TimePoint now() const override { return now_; }
+
+  void turn(std::chrono::milliseconds longest) {
+    ++turns;
+    if (!tasks_.empty()) longest = 0ms;
+    if (!timers_.empty())
+      longest = std::clamp(std::chrono::ceil<std::chrono::milliseconds>(timers_.earliest() - now_), 0ms, longest);
+    poller_.wait(static_cast<int>(longest.count()));
+    now_ = std::chrono::steady_clock::now();
+    poller_.dispatch();
+    for (const deepseek::Task& task : std::exchange(tasks_, {})) task();
+    deepseek::Task due;
+    while (!timers_.empty() && timers_.take_due(now_, due)) due();
+  }
+
+  deepseek::detail::Poller poller_;
+  deepseek::detail::TimerHeap timers_;
+  std::vector<deepseek::Task> tasks_;
+  deepseek::TimePoint now_ = std::chrono::steady_clock::now();
 };
 
 /// Remembers one response; the hooks run after that.
 struct Recorder final : deepseek::HttpHandler {
-  explicit Recorder(EngineRig& the_rig) : rig(the_rig) {}
   void on_head(const deepseek::HttpHead& head) override {
     late = late || end;
     ++heads;
     status = head.status;
     block = head.block;
     if (at_head) at_head();
-    rig.wake();
   }
   void on_data(std::string_view data) override {
     late = late || end || heads == 0;
     body += data;
     if (at_data) at_data();
-    rig.wake();
   }
   void on_end(const deepseek::HttpEnd& the_end) override {
     late = late || end;
     end = the_end;
     if (at_end) at_end();
-    rig.wake();
   }
   /// All that two engines have to agree on.
   std::string outcome() const {
@@ -290,7 +289,6 @@ struct Recorder final : deepseek::HttpHandler {
     return text + (end->clean ? "clean" : std::string(to_string(end->code)));
   }
 
-  EngineRig& rig;
   int heads = 0;
   int status = 0;
   bool late = false;  // something out of order

@@ -7,7 +7,7 @@
 
 #include "support/catch.hpp"
 
-#include "cli/metrics_server.hpp"
+#include "cli/metrics_server.cpp"
 
 using namespace deepseek;
 using deepseek::cli::MetricsServer;

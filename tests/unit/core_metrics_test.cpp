@@ -33,7 +33,7 @@ double value_of(const std::string& text, const std::string& series) {
 
 }  // namespace
 
-TEST_CASE("counters, gauges and histograms come out as Prometheus text", "[core][metrics][modes]") {
+TEST_CASE("counters, gauges and histograms come out as Prometheus text", "[core][metrics]") {
   Metrics metrics;
   metrics.add(counter, {"a", "x"}, 1);
   metrics.add(counter, {"a", "x"}, 2);

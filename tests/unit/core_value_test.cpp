@@ -28,7 +28,7 @@ TEST_CASE("every error code has a word of its own and an outcome", "[core]") {
     const Error error(static_cast<ErrorCode>(number), "text");
     REQUIRE(error.outcome() != Outcome::complete);
   }
-  REQUIRE(codes == 47);
+  REQUIRE(codes == 51);
 }
 
 TEST_CASE("an error prints one line with cause, trace and advice", "[core]") {

@@ -39,7 +39,7 @@ bool indexed(const std::string& text) {
 
 }  // namespace
 
-TEST_CASE("the index reads what is JSON", "[modes]") {
+TEST_CASE("the index reads what is JSON", "") {
   for (const char* text :
        {"{}", "[]", "[[],{}]", R"({"a":1})", R"({"a":-0.5e+7,"b":[true,false,null],"c":{"d":"e"}})", "[ 1 ,\t2\r\n]",
         "{ \"a\" : [ ] , \"b\" : { } }", R"(["\"\\\/\b\f\n\r\t\u00fc\ud800"])", R"({"a\nb":"\u0000"})",
@@ -51,7 +51,7 @@ TEST_CASE("the index reads what is JSON", "[modes]") {
   }
 }
 
-TEST_CASE("the index refuses what is not JSON, or leaves it to others", "[modes]") {
+TEST_CASE("the index refuses what is not JSON, or leaves it to others", "") {
   for (const std::string text : {"",
                                  "{",
                                  "}",

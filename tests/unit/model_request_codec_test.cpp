@@ -28,7 +28,7 @@ std::string body_of(const ChatRequest& request, bool stream = true) {
 
 }  // namespace
 
-TEST_CASE("a body for another model differs in nothing else", "[modes]") {
+TEST_CASE("a body for another model differs in nothing else", "") {
   const std::string body = body_of(sample());
   const std::string other = chat_request_codec().for_model(body, "a \"b\"").value();
   Json expected = Json::parse(body);
@@ -38,7 +38,7 @@ TEST_CASE("a body for another model differs in nothing else", "[modes]") {
   CHECK(chat_request_codec().for_model("{}", "m").error().code() == ErrorCode::internal);
 }
 
-TEST_CASE("an answer is gone on with as a prefix", "[modes]") {
+TEST_CASE("an answer is gone on with as a prefix", "") {
   const auto next = [](const std::string& body, const char* content, const char* reasoning = "") {
     return chat_request_codec().continue_from(body, content, reasoning);
   };
@@ -67,7 +67,7 @@ TEST_CASE("an answer is gone on with as a prefix", "[modes]") {
   CHECK(next("{\"messages\":[{\"prefix\":true,\"content\":1}]}", "x").has_value());
 }
 
-TEST_CASE("a completion is gone on with behind its prompt", "[modes]") {
+TEST_CASE("a completion is gone on with behind its prompt", "") {
   CompletionRequest request;
   request.prompt = "def f(";
   request.suffix = "return 1";
@@ -81,7 +81,7 @@ TEST_CASE("a completion is gone on with behind its prompt", "[modes]") {
   CHECK(completion_request_codec().continue_from("{\"prompt\":\"p\",\"echo\":\"x\"}", "x", "").has_value());
 }
 
-TEST_CASE("the canonical text tells answers apart and nothing else", "[modes]") {
+TEST_CASE("the canonical text tells answers apart and nothing else", "") {
   const auto text = [](const ChatRequest& request, bool stream) {
     return chat_request_codec().canonical(body_of(request, stream));
   };
@@ -114,7 +114,7 @@ TEST_CASE("the canonical text tells answers apart and nothing else", "[modes]") 
   CHECK(Json::parse(chat_request_codec().canonical(many + "}")).size() == 50);
 }
 
-TEST_CASE("what policies are told of a request", "[modes]") {
+TEST_CASE("what policies are told of a request", "") {
   Call call;
   ChatRequest request = sample();
   detail::describe_request(request, "default", std::string(400, ' '), call);

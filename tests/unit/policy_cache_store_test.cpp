@@ -40,7 +40,7 @@ struct Memory {
 
 }  // namespace
 
-TEST_CASE("an entry comes back as it was, frame by frame", "[policy][cache][modes]") {
+TEST_CASE("an entry comes back as it was, frame by frame", "[policy][cache]") {
   const std::vector<std::string> frames = {"first", "", std::string(100'000, 'x'), std::string("\0\xFF\n", 3),
                                            "[DONE]"};
   const CacheEntryPtr made = entry_of("key", frames);

@@ -4,6 +4,7 @@
 #include <deepseek/http/detail/header.hpp>
 #include <deepseek/model/detail/request_codec.hpp>
 #include <deepseek/model/lint.hpp>
+#include <deepseek/policy/detail/watches.hpp>
 #include <deepseek/transport/detail/url.hpp>
 
 #include <algorithm>
@@ -31,15 +32,18 @@ DEEPSEEK_DECL bool any_speaks_deepseek(const std::vector<Endpoint>& endpoints) {
 /// comes first.
 DEEPSEEK_DECL std::vector<std::shared_ptr<Policy>> all_policies(const ClientOptions& options,
                                                                 const std::shared_ptr<Transport>& transport) {
+  const ObserveOptions observe = {options.metrics, options.log, options.log_level, options.traceparent, options.clock};
   auto policies = make_base_policies(
-      {options.endpoints, transport, options.retry, options.failover, options.breaker, options.clock});
+      {options.endpoints, transport, options.retry, options.failover, options.breaker, observe, options.clock});
   const auto add = [&policies](std::shared_ptr<Policy> policy) { policies.push_back(std::move(policy)); };
   std::vector<std::string> base_urls;
   for (const Endpoint& endpoint : options.endpoints) base_urls.push_back(endpoint.base_url);
-  for (auto& policy :
-       make_observe_policies({options.metrics, options.log, options.log_level, options.traceparent, options.clock}))
-    add(std::move(policy));
-  if (options.cache.any()) add(make_cache_policy(options.cache, base_urls, options.clock));
+  for (auto& policy : make_observe_policies(observe)) add(std::move(policy));
+  if (options.cache.any()) {
+    CacheOptions cache = options.cache;
+    if (!cache.notice) cache.notice = make_cache_notice(observe);
+    add(make_cache_policy(std::move(cache), base_urls, options.clock));
+  }
   if (options.single_flight.enabled) add(make_single_flight_policy(options.single_flight, base_urls));
   if (options.cost) add(make_cost_policy(*options.cost, options.clock, options.metrics));
   if (options.limiter)

@@ -2,6 +2,7 @@
 #pragma once
 #include <deepseek/policy/breaker.hpp>
 #include <deepseek/policy/failover.hpp>
+#include <deepseek/policy/observe.hpp>
 #include <deepseek/policy/policy.hpp>
 #include <deepseek/policy/retry.hpp>
 
@@ -27,6 +28,7 @@ struct BasePolicies {
   RetryOptions retry = {};
   FailoverOptions failover = {};
   BreakerOptions breaker = {};
+  ObserveOptions observe = {};              ///< who is told when a breaker changes
   std::shared_ptr<const Clock> clock = {};  ///< null: the system's
 };
 /// Deadline, retry (where something may be repeated or learned), route with its breakers, authorise.

@@ -103,8 +103,9 @@ DEEPSEEK_DECL bool CurlEngine::open() {
 
 DEEPSEEK_DECL CurlEngine::~CurlEngine() {
   cleartext_.reset();
-  for (auto& transfer : live_) {
-    transfer->state_ = CurlTransfer::State::ended;
+  const auto live = std::exchange(live_, {});  // a receiver may cancel another transfer as it goes
+  for (const auto& transfer : live) transfer->state_ = CurlTransfer::State::ended;
+  for (const auto& transfer : live) {
     transfer->drop_receiver();  // which knows the transfer
     curl_multi_remove_handle(multi_, transfer->easy_);
     curl_easy_cleanup(transfer->easy_);
@@ -353,7 +354,8 @@ DEEPSEEK_DECL void CurlEngine::finish(CurlTransfer& transfer, CURLcode result) {
   transfer.state_ = CurlTransfer::State::ended;
   HttpEnd end;
   end.head_complete = transfer.head_complete_;
-  end.clean = result == CURLE_OK;
+  // An end within the head is no failure to libcurl.
+  end.clean = result == CURLE_OK && (transfer.head_complete_ || transfer.on_connected_);
   if (!end.clean) {
     end.code = transfer.own_failure_.value_or(code_of(result));
     if (transfer.head_begun_ && !transfer.head_complete_ && !transfer.own_failure_ &&
@@ -361,6 +363,7 @@ DEEPSEEK_DECL void CurlEngine::finish(CurlTransfer& transfer, CURLcode result) {
       end.code = ErrorCode::truncated;
     end.cause = transfer.own_failure_     ? transfer.own_cause_
                 : transfer.error_text_[0] ? transfer.error_text_
+                : result == CURLE_OK      ? "the server closed the connection"
                                           : curl_easy_strerror(result);
   }
   end.timings = transfer.timings();

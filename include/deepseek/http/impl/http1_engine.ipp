@@ -351,9 +351,10 @@ DEEPSEEK_DECL bool Http1Transfer::refill_body() {
   return true;
 }
 
-/// False if the call has ended.
+/// False if the call has ended. A few pieces at a time: others wait, and a refusal may have come meanwhile.
 DEEPSEEK_DECL bool Http1Transfer::send_rest() {
-  while (!sent_) {
+  for (int pieces = 0; !sent_; ++pieces) {
+    if (pieces == 4) return true;
     if (unsent_at_ == unsent_.size()) {
       sent_ = !request_.body || body_at_ == request_.body->size();
       if (sent_) break;

@@ -22,11 +22,15 @@ enum class EndpointVerdict {
 };
 EndpointVerdict judge_endpoint(const std::optional<Error>& error);
 
+/// Told when the breaker of an endpoint changes. On the loop.
+using BreakerWatch = Function<void(const Endpoint& endpoint, CircuitBreaker::State state)>;
+
 /// Chooses endpoints and learns from how attempts end. The route policy asks, the retry policy reports. On the loop
 /// only.
 class Router {
  public:
-  Router(const std::vector<Endpoint>& endpoints, FailoverOptions failover, const BreakerOptions& breaker);
+  Router(const std::vector<Endpoint>& endpoints, FailoverOptions failover, const BreakerOptions& breaker,
+         BreakerWatch watch = {});
   void attach(Loop& loop) { loop_ = &loop; }
 
   /// The endpoint of the next attempt, also set in the call; null if the breakers let none pass.
@@ -44,17 +48,21 @@ class Router {
   struct Place {
     std::shared_ptr<const Endpoint> endpoint;
     CircuitBreaker breaker;
-    int failures = 0;    // in a row
-    int cool_downs = 0;  // in a row
+    CircuitBreaker::State told = CircuitBreaker::State::closed;  // to the watch
+    int failures = 0;                                            // in a row
+    int cool_downs = 0;                                          // in a row
     TimePoint cool_until{};
   };
   int first_choice(const Call& call);
   double rank(const Place& place, std::size_t index, std::uint64_t key) const;
   static std::uint64_t key_of(const Call& call) noexcept;
+  void learn(Place& place, EndpointVerdict verdict, Duration took);
   void cool(Place& place);
+  void tell(Place& place);
 
   std::vector<Place> places_;
   FailoverOptions options_;
+  BreakerWatch watch_;
   bool has_breaker_;
   bool weighted_ = false;
   Loop* loop_ = nullptr;

@@ -1,9 +1,9 @@
 #pragma once
 #include <deepseek/policy/pipeline.hpp>
 
-#include <deepseek/policy/detail/retry_policy.hpp>
-#include <deepseek/policy/detail/router.hpp>
 #include <deepseek/core/detail/loop_port.hpp>
+#include <deepseek/policy/detail/retry_policy.hpp>
+#include <deepseek/policy/detail/watches.hpp>
 #include <deepseek/transport/detail/url.hpp>
 
 #include <algorithm>
@@ -229,7 +229,8 @@ class AuthorisePolicy final : public Policy {
 }  // namespace detail
 
 DEEPSEEK_DECL std::vector<std::shared_ptr<Policy>> make_base_policies(const BasePolicies& options) {
-  const auto router = std::make_shared<detail::Router>(options.endpoints, options.failover, options.breaker);
+  const auto router = std::make_shared<detail::Router>(options.endpoints, options.failover, options.breaker,
+                                                       detail::make_breaker_watch(options.observe));
   std::vector<std::shared_ptr<Policy>> policies = {
       std::make_shared<detail::DeadlinePolicy>(), std::make_shared<detail::RoutePolicy>(router),
       std::make_shared<detail::AuthorisePolicy>(options.endpoints, options.transport)};

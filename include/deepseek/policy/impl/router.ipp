@@ -44,8 +44,8 @@ DEEPSEEK_DECL EndpointVerdict judge_endpoint(const std::optional<Error>& error) 
 }
 
 DEEPSEEK_DECL Router::Router(const std::vector<Endpoint>& endpoints, FailoverOptions failover,
-                             const BreakerOptions& breaker)
-    : options_(std::move(failover)), has_breaker_(breaker.minimum_calls > 0) {
+                             const BreakerOptions& breaker, BreakerWatch watch)
+    : options_(std::move(failover)), watch_(std::move(watch)), has_breaker_(breaker.minimum_calls > 0) {
   places_.reserve(endpoints.size());
   for (const Endpoint& endpoint : endpoints) {
     places_.push_back(Place{std::make_shared<const Endpoint>(endpoint), CircuitBreaker(breaker)});
@@ -119,6 +119,7 @@ DEEPSEEK_DECL const std::shared_ptr<const Endpoint>& Router::choose(Call& call) 
   }
   Place& place = places_[static_cast<std::size_t>(choice)];
   place.breaker.acquire(loop_->now());
+  tell(place);
   if (call.endpoint_index >= 0 && call.endpoint_index != choice) ++call.facts.failovers;
   call.endpoint_index = choice;
   call.endpoint = place.endpoint;
@@ -144,6 +145,11 @@ DEEPSEEK_DECL void Router::cool(Place& place) {
 DEEPSEEK_DECL void Router::report(Call& call, EndpointVerdict verdict, TimePoint started) {
   if (call.endpoint_index < 0 || !learns()) return;
   Place& place = places_[static_cast<std::size_t>(call.endpoint_index)];
+  learn(place, verdict, loop_->now() - started);
+  tell(place);
+}
+
+DEEPSEEK_DECL void Router::learn(Place& place, EndpointVerdict verdict, Duration took) {
   const TimePoint now = loop_->now();
   switch (verdict) {
     case EndpointVerdict::none:
@@ -151,14 +157,20 @@ DEEPSEEK_DECL void Router::report(Call& call, EndpointVerdict verdict, TimePoint
     case EndpointVerdict::good:
       place.failures = place.cool_downs = 0;
       place.cool_until = TimePoint();
-      return place.breaker.record(now, false, now - started);
+      return place.breaker.record(now, false, took);
     case EndpointVerdict::refused:
-      place.breaker.record(now, true, now - started);
+      place.breaker.record(now, true, took);
       return cool(place);
     case EndpointVerdict::failed:
-      place.breaker.record(now, true, now - started);
+      place.breaker.record(now, true, took);
       if (++place.failures >= options_.failures_to_cool) cool(place);
   }
+}
+
+DEEPSEEK_DECL void Router::tell(Place& place) {
+  if (!watch_ || place.told == place.breaker.state()) return;
+  place.told = place.breaker.state();
+  watch_(*place.endpoint, place.told);
 }
 
 }  // namespace detail

@@ -11,3 +11,4 @@
 #include <deepseek/policy/impl/retry.ipp>
 #include <deepseek/policy/impl/router.ipp>
 #include <deepseek/policy/impl/single_flight.ipp>
+#include <deepseek/policy/impl/watches.ipp>
