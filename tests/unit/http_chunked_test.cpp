@@ -28,7 +28,8 @@ std::string read(const std::string& wire, std::size_t piece) {
 TEST_CASE("chunks are joined whatever the reads", "[http][modes]") {
   const std::string wire =
       "5\r\nhello\r\n1;name=value\r\n \r\n00A\r\n0123456789\r\n6\r\nw\r\n\rld\r\n0\r\nTrailer: x\r\n\r\nbeyond";
-  for (std::size_t piece = 1; piece <= wire.size(); ++piece) REQUIRE(read(wire, piece) == "hello 0123456789w\r\n\rld<end>beyond");
+  for (std::size_t piece = 1; piece <= wire.size(); ++piece)
+    REQUIRE(read(wire, piece) == "hello 0123456789w\r\n\rld<end>beyond");
 }
 
 TEST_CASE("the end of a chunked body is the empty line behind its trailer", "[http][modes]") {

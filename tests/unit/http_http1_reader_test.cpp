@@ -172,10 +172,10 @@ TEST_CASE("what makes the end of a body doubtful is refused", "[http][modes]") {
 }
 
 TEST_CASE("what is not HTTP/1.1 is refused at its first bytes", "[http][modes]") {
-  for (const char* wire : {"SSH-2.0-OpenSSH\r\n", "HTTP/2 200\r\n\r\n", "http/1.1 200 OK\r\n\r\n", "\r\nHTTP/1.1 200 OK\r\n\r\n",
-                           "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 099 OK\r\n\r\n",
-                           "HTTP/1.1\r\n\r\n", "HTTP/1.x 200 OK\r\n\r\n", "HTTP/1.1 101 Switching Protocols\r\n\r\n",
-                           "\x16\x03\x01\x02"}) {
+  for (const char* wire :
+       {"SSH-2.0-OpenSSH\r\n", "HTTP/2 200\r\n\r\n", "http/1.1 200 OK\r\n\r\n", "\r\nHTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 099 OK\r\n\r\n", "HTTP/1.1\r\n\r\n",
+        "HTTP/1.x 200 OK\r\n\r\n", "HTTP/1.1 101 Switching Protocols\r\n\r\n", "\x16\x03\x01\x02"}) {
     INFO(wire);
     CHECK(refused(wire));
   }
@@ -185,7 +185,9 @@ TEST_CASE("what is not HTTP/1.1 is refused at its first bytes", "[http][modes]")
 TEST_CASE("a head beyond its limit is refused, one at the limit is not", "[http][modes]") {
   const std::string start = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: ";
   for (const std::size_t piece : pieces) {
-    const auto padded = [&](std::size_t size) { return start + std::string(size - start.size() - 4, 'x') + "\r\n\r\n"; };
+    const auto padded = [&](std::size_t size) {
+      return start + std::string(size - start.size() - 4, 'x') + "\r\n\r\n";
+    };
     CHECK(read(padded(1000), piece).ended);
     CHECK(read(padded(1001), piece).code == ErrorCode::limit_exceeded);
     CHECK(read(start + std::string(100'000, 'x'), piece).code == ErrorCode::limit_exceeded);

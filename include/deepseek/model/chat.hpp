@@ -97,7 +97,7 @@ struct CallInfo {
   std::string cache = "off";      ///< off, miss, or the level that answered: memory, redis, disk
   int retries = 0;                ///< of the attempts, those that repeated a failed one
   std::string endpoint = {};      ///< base URL of the server that answered; empty: none was asked
-  std::string degraded = {};      ///< how it is less than was asked for (a fallback model, a stale copy); empty: it is not
+  std::string degraded = {};  ///< how it is less than was asked for (a fallback model, a stale copy); empty: it is not
   Timings timings = {};
 };
 

@@ -101,7 +101,8 @@ DEEPSEEK_DECL SocketResult receive(int fd, char* into, std::size_t capacity) noe
 
 DEEPSEEK_DECL SocketResult send_pieces(int fd, std::string_view first, std::string_view second) noexcept {
   // The kernel only reads from these.
-  iovec pieces[2] = {{const_cast<char*>(first.data()), first.size()}, {const_cast<char*>(second.data()), second.size()}};
+  iovec pieces[2] = {{const_cast<char*>(first.data()), first.size()},
+                     {const_cast<char*>(second.data()), second.size()}};
   msghdr message{};
   message.msg_iov = pieces;
   message.msg_iovlen = 2;

@@ -159,10 +159,10 @@ class HttpExchange final : public HttpHandler,
   std::shared_ptr<HttpTransfer> transfer_;
   std::string held_;  // bytes that came before the reader was paused, not read yet from held_at_
   std::size_t held_at_ = 0;
-  std::optional<HttpEnd> end_;    // the end came while the reader was paused
+  std::optional<HttpEnd> end_;                // the end came while the reader was paused
   std::shared_ptr<HttpExchange> until_read_;  // set with end_
-  std::optional<Error> aborted_;  // the sink gave up from inside on_frame()
-  TimePoint started_;             // this and the next two move on by the length of each pause
+  std::optional<Error> aborted_;              // the sink gave up from inside on_frame()
+  TimePoint started_;                         // this and the next two move on by the length of each pause
   TimePoint last_byte_;
   TimePoint last_progress_;
   TimePoint paused_at_;
