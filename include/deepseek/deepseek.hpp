@@ -1,8 +1,7 @@
-// Everything a C++17 program needs. Not here: coro.hpp (C++20), src.hpp, interop/, testing/.
+// Everything a C++17 program needs. Not here: coro.hpp (C++20), src.hpp, component/, interop/, testing/; auth/jwt.hpp
+// and auth/jwks.hpp, which servers need; core/metric_list.hpp.
 #pragma once
 #include <deepseek/auth/credentials.hpp>
-#include <deepseek/auth/jwks.hpp>
-#include <deepseek/auth/jwt.hpp>
 #include <deepseek/auth/oauth.hpp>
 #include <deepseek/client.hpp>
 #include <deepseek/conversation.hpp>

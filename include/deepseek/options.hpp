@@ -14,10 +14,12 @@
 #include <deepseek/policy/breaker.hpp>
 #include <deepseek/policy/cache.hpp>
 #include <deepseek/policy/cost.hpp>
+#include <deepseek/policy/degrade.hpp>
 #include <deepseek/policy/failover.hpp>
 #include <deepseek/policy/limits.hpp>
 #include <deepseek/policy/observe.hpp>
 #include <deepseek/policy/policy.hpp>
+#include <deepseek/policy/resume.hpp>
 #include <deepseek/policy/retry.hpp>
 #include <deepseek/policy/single_flight.hpp>
 #include <deepseek/transport/transport.hpp>
@@ -42,14 +44,16 @@ struct ClientOptions {
   TlsOptions tls = {};
   ProxyOptions proxy = {};
   HttpVersion http_version = HttpVersion::automatic;
-  std::string unix_socket = {};                      ///< connect to this path instead of the URL's host
-  std::vector<std::string> resolve = {};             ///< HOST:PORT:ADDRESS entries that answer instead of DNS
-  std::vector<HttpHeader> headers = {};              ///< sent with every request
-  RetryOptions retry = {};                           ///< when a failed request is sent again
-  FailoverOptions failover = {};                     ///< which of several endpoints is asked
-  BreakerOptions breaker = {};                       ///< when an endpoint is left alone; off by default
-  LimitOptions limits = {};                          ///< how much this client may ask for; none by default
-  std::optional<Limiter> limiter = {};               ///< limits shared with other clients, instead of `limits`
+  std::string unix_socket = {};           ///< connect to this path instead of the URL's host
+  std::vector<std::string> resolve = {};  ///< HOST:PORT:ADDRESS entries that answer instead of DNS
+  std::vector<HttpHeader> headers = {};   ///< sent with every request
+  RetryOptions retry = {};                ///< when a failed request is sent again
+  FailoverOptions failover = {};          ///< which of several endpoints is asked
+  BreakerOptions breaker = {};            ///< when an endpoint is left alone; off by default
+  ResumeOptions resume = {};              ///< whether a stream that broke off is gone on with; off by default
+  DegradeOptions degrade = {};            ///< what stands in for an answer that failed; nothing by default
+  LimitOptions limits = {};               ///< how much this client may ask for; none by default
+  std::optional<Limiter> limiter = {};    ///< limits shared with other clients, instead of `limits`
   std::shared_ptr<SharedBudget> shared_budget = {};  ///< limits shared with other processes; beside those
   std::optional<CostMeter> cost = {};                ///< counts what calls cost, and keeps ceilings
   CacheOptions cache = {};                           ///< answers that are kept; none by default

@@ -29,9 +29,13 @@ std::string tls_advice(const Error& error) {
 std::string advice_of(const Error& error) {
   switch (error.code()) {
     case ErrorCode::missing_key:
-      return "set DEEPSEEK_API_KEY, or name a file with --api-key-file";
+      return "set DEEPSEEK_API_KEY, name a file with --api-key-file, or give --oauth-*";
     case ErrorCode::authentication:
-      return "check DEEPSEEK_API_KEY or --api-key-file";
+      return says_one_of(error.message(), {"authorization server"})
+                 ? "check --oauth-client-id, --oauth-client-secret-file and --oauth-scopes"
+                 : "check DEEPSEEK_API_KEY, --api-key-file or --oauth-*";
+    case ErrorCode::token_failed:
+      return "check --oauth-token-url, and whether that server runs";
     case ErrorCode::insecure_credential:
       return "use https://, or allow it with --allow-plain-http";
     case ErrorCode::unsupported:
@@ -65,7 +69,16 @@ std::string advice_of(const Error& error) {
 
 std::string in_flag_words(std::string text) {
   static constexpr std::pair<std::string_view, std::string_view> names[] = {
-      {"TlsOptions::ca_file", "--ca-file"}, {"ProxyOptions::url", "--proxy"}, {"ClientOptions::model", "--model"}};
+      {"TlsOptions::ca_file", "--ca-file"},
+      {"ProxyOptions::url", "--proxy"},
+      {"ClientOptions::model", "--model"},
+      {"ClientOptions::endpoints", "--endpoint"},
+      {"OAuth2Options::token_url", "--oauth-token-url"},
+      {"OAuth2Options::client_id", "--oauth-client-id"},
+      {"OAuth2Options::client_secret_file", "--oauth-client-secret-file"},
+      {"OAuth2Options::client_secret", "--oauth-client-secret-file"},
+      {"OAuth2Options::scopes", "--oauth-scopes"},
+      {"OAuth2Options::allow_plain_http", "--allow-plain-http"}};
   for (const auto& [name, flag] : names)
     for (std::size_t at; (at = text.find(name)) != std::string::npos;) text.replace(at, name.size(), flag);
   return text;

@@ -23,13 +23,6 @@ struct Refusal {
 constexpr Refusal refusals[] = {
     {"api-key", "is not an option: arguments can be read by others in the process list",
      "put the key into DEEPSEEK_API_KEY, or into a file named by --api-key-file"},
-    {"endpoint", "is not available in this version", "name one server with --base-url"},
-    {"cache", "is not available in this version", "leave it out: nothing is cached"},
-    {"log", "is not available in this version", "leave it out: nothing is logged"},
-    {"oauth-token-url", "is not available in this version", "use DEEPSEEK_API_KEY or --api-key-file"},
-    {"oauth-client-id", "is not available in this version", "use DEEPSEEK_API_KEY or --api-key-file"},
-    {"oauth-client-secret-file", "is not available in this version", "use DEEPSEEK_API_KEY or --api-key-file"},
-    {"oauth-scopes", "is not available in this version", "use DEEPSEEK_API_KEY or --api-key-file"},
 };
 
 Error unknown_option(std::string_view name) {

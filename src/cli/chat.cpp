@@ -9,9 +9,9 @@
 #include "cli/exit_code.hpp"
 #include "cli/input.hpp"
 #include "cli/interrupt.hpp"
-#include "cli/options.hpp"
 #include "cli/repl.hpp"
 #include "cli/reply.hpp"
+#include "cli/session.hpp"
 
 namespace deepseek::cli {
 
@@ -109,32 +109,34 @@ Result<ChatRequest> make_request(const Args& args) {
 
 int converse(const Args& args, const ConnectionOptions& connection, std::optional<std::int64_t> max_tokens,
              Output& output) {
-  auto client = make_client(connection);
-  if (!client) {
-    print_error(in_flags(client.error()));
-    return exit_code_of(client.error());
+  const auto ledger = std::make_shared<Ledger>();
+  auto session = open_session(connection, ledger);
+  if (!session) {
+    print_error(in_flags(session.error()));
+    return exit_code_of(session.error());
   }
   ConversationOptions options;
   options.system = args.value_or("system", "");
   options.max_tokens = max_tokens;
   if (args.has("no-thinking")) options.thinking = thinking::disabled;
   if (const std::string* effort = args.value("effort")) options.reasoning_effort = *effort;
-  return run_repl(*client, std::move(options), !args.has("no-stream"), output);
+  return run_repl(session->client, std::move(options), !args.has("no-stream"), output, ledger);
 }
 
 int ask(const Args& args, const ConnectionOptions& connection, std::optional<std::int64_t> max_tokens, Output& output) {
-  const auto printer = make_printer(output, args.has("json"));
+  const auto ledger = std::make_shared<Ledger>();
+  const auto printer = make_printer(output, args.has("json"), ledger);
   auto request = make_request(args);
   if (!request) return show_end(*printer, output, request.error());
   request->max_tokens = max_tokens;
-  auto client = make_client(connection);
-  if (!client) return show_end(*printer, output, client.error());
+  auto session = open_session(connection, ledger);
+  if (!session) return show_end(*printer, output, session.error());
   const CancelSource source;
   const Interrupt interrupt(source);
   CallOptions call;
   call.cancel = source.token();
-  if (args.has("no-stream")) return show_whole(*printer, output, client->chat(*request, call));
-  return show_stream(*printer, output, client->stream(*request, call));
+  if (args.has("no-stream")) return show_whole(*printer, output, session->client.chat(*request, call));
+  return show_stream(*printer, output, session->client.stream(*request, call));
 }
 
 int run_chat(const Args& args, Output& output) {
@@ -160,6 +162,8 @@ constexpr OptionSpec chat_options[] = {
     {"image", "PATH|URL", "add a picture; repeatable", true},
     {"tools", "FILE", "the API's tools array; calls are printed, never run"},
     {"no-stream", nullptr, "wait for the whole answer"},
+    cache_option,
+    metrics_port_option,
 };
 
 }  // namespace
@@ -174,7 +178,8 @@ const Command chat_command = {
     "\n"
     "--json prints one JSON object a line: reasoning and content as they arrive, a tool_call when it is\n"
     "whole, and one end line with outcome, finish_reason, model, id, usage, error, attempts and cache.\n"
-    "Without it reasoning is shown on a terminal only, and outcome, tokens and times go to standard error.\n",
+    "Without it reasoning is shown on a terminal only, and outcome, tokens, times, cache, attempts and cost (of\n"
+    "models whose prices are known) go to standard error.\n",
     chat_options,
     run_chat,
 };

@@ -23,9 +23,12 @@ std::string option_help(const OptionSpec& option) {
   return left + '\n';
 }
 
-constexpr const char* common_help =
+constexpr const char* key_help =
     "\n"
-    "The key is read from DEEPSEEK_API_KEY or --api-key-file, never from an argument.\n"
+    "The key is read from DEEPSEEK_API_KEY or --api-key-file, never from an argument; it goes to each --endpoint.\n"
+    "--oauth-* fetch a token instead of it, and need all but --oauth-scopes.\n";
+
+constexpr const char* exit_help =
     "\n"
     "Exit codes: 0 complete, 1 other, 2 usage or refused before sending, 3 credentials or balance,\n"
     "4 too many requests or no capacity, 5 other answer of the service that is an error, 6 network or\n"
@@ -36,8 +39,9 @@ constexpr const char* common_help =
 
 std::vector<OptionSpec> all_options(const Command& command) {
   std::vector<OptionSpec> all(command.options.begin(), command.options.end());
-  const auto shared = connection_options();
-  all.insert(all.end(), shared.begin(), shared.end());
+  const auto append = [&](std::span<const OptionSpec> more) { all.insert(all.end(), more.begin(), more.end()); };
+  if (command.connects) append(connection_options());
+  append(general_options());
   return all;
 }
 
@@ -46,7 +50,8 @@ std::string help_of(const Command& command) {
                                  *command.arguments ? " " : "", command.arguments, command.summary);
   for (const OptionSpec& option : all_options(command)) text += option_help(option);
   if (*command.notes) text += fmt::format("\n{}", command.notes);
-  return text + common_help;
+  if (command.connects) text += key_help;
+  return text + exit_help;
 }
 
 int usage_failure(const Command& command, const Error& error) {

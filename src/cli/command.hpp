@@ -14,8 +14,9 @@ struct Command {
   const char* arguments;                         ///< after the name, in the usage line
   const char* summary;                           ///< one line
   const char* notes;                             ///< after the options; may be empty
-  std::span<const OptionSpec> options;           ///< beside those of the connection
+  std::span<const OptionSpec> options;           ///< beside those of all commands
   int (*run)(const Args& args, Output& output);  ///< returns the exit code
+  bool connects = true;                          ///< takes the options of the connection
 };
 
 extern const Command chat_command;
@@ -23,8 +24,9 @@ extern const Command fim_command;
 extern const Command models_command;
 extern const Command balance_command;
 extern const Command doctor_command;
+extern const Command cache_command;
 
-/// The command's own options, then those of the connection.
+/// The command's own options, then those of the connection if it has one, then those of all commands.
 std::vector<OptionSpec> all_options(const Command& command);
 
 /// Everything about one command; complete, because it is made from the option table.

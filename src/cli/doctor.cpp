@@ -74,7 +74,7 @@ class Doctor {
 
   const std::vector<Check>& checks() const { return checks_; }
   int exit_code() const { return exit_code_; }
-  std::string base_url() const { return shown_url(connection_.base_url); }
+  std::string base_url() const { return shown_url(connection_.base_urls.front()); }
   const Timings& timings() const { return timings_; }
 
  private:
@@ -94,12 +94,12 @@ class Doctor {
   bool check_address() {
     // What the library refuses is refused here in its words, before anything is looked up.
     ConnectionOptions alone;
-    alone.base_url = connection_.base_url;
+    alone.base_urls = connection_.base_urls;
     alone.base_url_from = connection_.base_url_from;
     const auto usable = make_client(alone, Credential());
     if (!usable) return fail("address", usable.error());
-    const auto address = parse_address(connection_.base_url);
-    if (!address) return fail("address", address.error(), "check --base-url and DEEPSEEK_BASE_URL");
+    const auto address = parse_address(connection_.base_urls.front());
+    if (!address) return fail("address", address.error(), "check --endpoint, --base-url and DEEPSEEK_BASE_URL");
     address_ = *address;
     return true;
   }
@@ -144,7 +144,7 @@ class Doctor {
   std::optional<DeepSeekClient> make() {
     auto key = credential_of(connection_);
     if (!key) {
-      fail("key", key.error(), "check --api-key-file");
+      fail("key", key.error(), "check --api-key-file and --oauth-client-secret-file");
       return std::nullopt;
     }
     has_key_ = key->present();
@@ -162,7 +162,7 @@ class Doctor {
       add({"key", Verdict::warn, "the server has no model list, so the key is not proved", "give --model", took});
       return true;
     }
-    if (!models) return fail("key", models.error(), "check DEEPSEEK_API_KEY or --api-key-file");
+    if (!models) return fail("key", models.error(), "check DEEPSEEK_API_KEY, --api-key-file or --oauth-*");
     add({"key", Verdict::ok, fmt::format("{}, {} models", has_key_ ? "accepted" : "none needed", models->data.size()),
          "", took});
     choose_model(*models);
@@ -252,6 +252,9 @@ int run_doctor(const Args& args, Output& output) {
     return usage_failure(doctor_command, Error(ErrorCode::invalid_argument, "there is an argument too many"));
   auto connection = connection_from(args);
   if (!connection) return usage_failure(doctor_command, connection.error());
+  if (connection->base_urls.size() > 1)
+    return usage_failure(doctor_command, Error(ErrorCode::invalid_argument, "--endpoint is given more than once",
+                                               "one server is looked at: run it for each"));
   Doctor doctor(*std::move(connection), args.has("model"));
   doctor.run();
   output.write(args.has("json") ? report_json(doctor) : printable(report_text(doctor)));

@@ -6,6 +6,7 @@ int exit_code_of(const Error& error) {
   switch (error.code()) {
     case ErrorCode::missing_key:
     case ErrorCode::authentication:
+    case ErrorCode::token_failed:
     case ErrorCode::insufficient_balance:
       return exit_code::credentials;
     case ErrorCode::rate_limited:

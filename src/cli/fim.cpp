@@ -5,8 +5,8 @@
 #include "cli/exit_code.hpp"
 #include "cli/input.hpp"
 #include "cli/interrupt.hpp"
-#include "cli/options.hpp"
 #include "cli/reply.hpp"
+#include "cli/session.hpp"
 
 namespace deepseek::cli {
 
@@ -29,21 +29,22 @@ int run_fim(const Args& args, Output& output) {
     if (!number) return usage_failure(fim_command, number.error());
     request.max_tokens = *number;
   }
-  const auto printer = make_printer(output, args.has("json"));
+  const auto ledger = std::make_shared<Ledger>();
+  const auto printer = make_printer(output, args.has("json"), ledger);
   auto prompt = read_prompt(*args.value("prompt"));
   if (!prompt) return show_end(*printer, output, prompt.error());
   request.prompt = *std::move(prompt);
   request.suffix = args.value_or("suffix", "");
   request.model = connection->model;
   request.include_usage = true;
-  auto client = make_client(*connection);
-  if (!client) return show_end(*printer, output, client.error());
+  auto session = open_session(*connection, ledger);
+  if (!session) return show_end(*printer, output, session.error());
   const CancelSource source;
   const Interrupt interrupt(source);
   CallOptions call;
   call.cancel = source.token();
-  if (args.has("no-stream")) return show_whole(*printer, output, client->complete(request, call));
-  return show_stream(*printer, output, client->complete_stream(request, call));
+  if (args.has("no-stream")) return show_whole(*printer, output, session->client.complete(request, call));
+  return show_stream(*printer, output, session->client.complete_stream(request, call));
 }
 
 constexpr OptionSpec fim_options[] = {
@@ -52,6 +53,8 @@ constexpr OptionSpec fim_options[] = {
     {"model", "NAME", "default: deepseek-v4-pro"},
     {"max-tokens", "N", "the most tokens to write"},
     {"no-stream", nullptr, "wait for the whole text"},
+    cache_option,
+    metrics_port_option,
 };
 
 }  // namespace

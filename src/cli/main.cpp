@@ -17,7 +17,8 @@ namespace deepseek::cli {
 
 namespace {
 
-constexpr const Command* commands[] = {&chat_command, &fim_command, &models_command, &balance_command, &doctor_command};
+constexpr const Command* commands[] = {&chat_command,    &fim_command,    &models_command,
+                                       &balance_command, &doctor_command, &cache_command};
 
 std::string general_help() {
   std::string text = "usage: deepseek COMMAND [options]\n\n";
@@ -67,7 +68,7 @@ int run(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   if (name == "--help" || name == "-h" || name == "help") return print(general_help());
   if (name == "--version" || name == "-V") return print(fmt::format("deepseek {}\n", version));
-  if (name == "serve" || name == "cache") return complain(fmt::format("{} is not available in this version", name));
+  if (name == "serve") return complain("serve is not available in this version");
   const std::vector<std::string> arguments(argv + 2, argv + argc);
   for (const Command* command : commands)
     if (name == command->name) return run_command(*command, arguments);

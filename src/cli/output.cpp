@@ -80,7 +80,7 @@ std::string json_error(const Error& error) {
       error.retryable(), error.bytes_delivered());
 }
 
-std::string end_line(const Result<ChatReply>& result) {
+std::string end_line(const Result<ChatReply>& result, std::string_view cache) {
   static const ChatReply nothing;
   const ChatReply* partial = result ? &*result : result.error().partial();
   const ChatReply& reply = partial ? *partial : nothing;
@@ -92,7 +92,8 @@ std::string end_line(const Result<ChatReply>& result) {
                      json_string_or_null(reply.finish_reason()), json_string_or_null(reply.model),
                      json_string_or_null(reply.id), counted ? json_line(reply.usage->raw.view()) : "null",
                      result ? "null" : json_error(result.error()),
-                     result ? reply.info.attempts : result.error().attempts(), json_string(reply.info.cache));
+                     result ? reply.info.attempts : result.error().attempts(),
+                     json_string(partial ? std::string_view(reply.info.cache) : cache));
 }
 
 std::string printable(std::string_view text) {
@@ -142,6 +143,10 @@ void print_error(const Error& error) {
   line += '\n';
   if (!error.advice().empty()) line += "  " + error.advice() + '\n';
   Output(STDERR_FILENO).write(printable(line));
+}
+
+void print_note(std::string_view text) {
+  Output(STDERR_FILENO).write(printable("deepseek: " + std::string(text) + '\n'));
 }
 
 }  // namespace deepseek::cli

@@ -8,6 +8,8 @@
 #include <deepseek/model/chat.hpp>
 #include <deepseek/result.hpp>
 
+#include "cli/ledger.hpp"
+
 namespace deepseek::cli {
 
 /// Writes to one descriptor, unbuffered: every write is seen at once by the reader.
@@ -38,8 +40,8 @@ std::string json_string_or_null(std::string_view text);
 std::string json_line(std::string_view json);
 /// The error as an object; absent facts are null.
 std::string json_error(const Error& error);
-/// The last line of `chat --json`, line break included.
-std::string end_line(const Result<ChatReply>& result);
+/// The last line of `chat --json`, line break included. `cache`: what the cache said, for a failure without a reply.
+std::string end_line(const Result<ChatReply>& result, std::string_view cache = "off");
 
 /// Text of a stranger for a terminal: control characters and escape sequences lose their power.
 std::string printable(std::string_view text);
@@ -49,6 +51,9 @@ std::string table(const std::vector<std::vector<std::string>>& rows);
 
 /// "deepseek: what happened" and, on a second line, the advice; both on standard error.
 void print_error(const Error& error);
+
+/// "deepseek: what a person should know", on standard error.
+void print_note(std::string_view text);
 
 /// Receives one reply, piece by piece, then its end.
 class ReplyPrinter {
@@ -60,8 +65,8 @@ class ReplyPrinter {
   virtual void end(const Result<ChatReply>& result) = 0;
 };
 
-std::unique_ptr<ReplyPrinter> make_json_printer(Output& output);
+std::unique_ptr<ReplyPrinter> make_json_printer(Output& output, std::shared_ptr<Ledger> ledger);
 /// Reasoning only where it can be told from the answer, which is a terminal.
-std::unique_ptr<ReplyPrinter> make_text_printer(Output& output);
+std::unique_ptr<ReplyPrinter> make_text_printer(Output& output, std::shared_ptr<Ledger> ledger);
 
 }  // namespace deepseek::cli

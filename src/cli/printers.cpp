@@ -12,7 +12,7 @@ namespace {
 
 class JsonPrinter : public ReplyPrinter {
  public:
-  explicit JsonPrinter(Output& output) : output_(output) {}
+  JsonPrinter(Output& output, std::shared_ptr<Ledger> ledger) : output_(output), ledger_(std::move(ledger)) {}
 
   void reasoning(std::string_view text) override { piece("reasoning", text); }
   void content(std::string_view text) override { piece("content", text); }
@@ -21,7 +21,7 @@ class JsonPrinter : public ReplyPrinter {
                               "\n",
                               call.index, json_string(call.id), json_string(call.name), json_string(call.arguments)));
   }
-  void end(const Result<ChatReply>& result) override { output_.write(end_line(result)); }
+  void end(const Result<ChatReply>& result) override { output_.write(end_line(result, ledger_->take().cache)); }
 
  private:
   void piece(const char* type, std::string_view text) {
@@ -30,6 +30,7 @@ class JsonPrinter : public ReplyPrinter {
                               type, json_string(text)));
   }
   Output& output_;
+  std::shared_ptr<Ledger> ledger_;
 };
 
 constexpr const char* dim = "\033[2m";
@@ -45,8 +46,30 @@ std::string time_text(std::chrono::microseconds time) {
   return fmt::format("{:.2f} s", seconds_of(time));
 }
 
+std::string counted(int count, const char* one, const char* many) {
+  return fmt::format("{} {}", count, count == 1 ? one : many);
+}
+
+/// ", 3 attempts (2 retries, 1 failover), from the cache (disk), 0.000123 USD"
+std::string way_text(const CallInfo& info, const CallFacts& facts) {
+  std::string text;
+  if (info.attempts > 1) {
+    text += fmt::format(", {} attempts", info.attempts);
+    std::string how;
+    if (info.retries) how = counted(info.retries, "retry", "retries");
+    if (facts.failovers) how += (how.empty() ? "" : ", ") + counted(facts.failovers, "failover", "failovers");
+    if (!how.empty()) text += " (" + how + ')';
+  }
+  if (info.cache == "miss")
+    text += ", not in the cache";
+  else if (info.cache != "off")
+    text += ", from the cache (" + info.cache + ')';
+  if (!facts.cost.empty()) text += ", " + facts.cost;
+  return text;
+}
+
 /// "complete (stop), 12 tokens in (8 cached), 30 out (20 reasoning), 41.5 tokens/s, first token 210 ms, 1.93 s in all"
-std::string closing_line(const ChatReply& reply, const char* outcome) {
+std::string closing_line(const ChatReply& reply, const char* outcome, const CallFacts& facts) {
   std::string line = outcome;
   if (!reply.finish_reason().empty()) line += " (" + reply.finish_reason() + ')';
   const Timings& times = reply.info.timings;
@@ -63,14 +86,15 @@ std::string closing_line(const ChatReply& reply, const char* outcome) {
   }
   if (times.first_token.count() > 0) line += ", first token " + time_text(times.first_token);
   if (times.total.count() > 0) line += ", " + time_text(times.total) + " in all";
-  if (reply.info.attempts > 1) line += fmt::format(", {} attempts", reply.info.attempts);
+  line += way_text(reply.info, facts);
   if (!reply.model.empty()) line += ", " + reply.model;
   return line + '\n';
 }
 
 class TextPrinter : public ReplyPrinter {
  public:
-  explicit TextPrinter(Output& output) : output_(output), notes_(STDERR_FILENO) {}
+  TextPrinter(Output& output, std::shared_ptr<Ledger> ledger)
+      : output_(output), notes_(STDERR_FILENO), ledger_(std::move(ledger)) {}
 
   void reasoning(std::string_view text) override {
     if (!output_.terminal()) return;
@@ -92,10 +116,16 @@ class TextPrinter : public ReplyPrinter {
     enter(Place::end);
     if (!output_.good()) return;
     if (!result) print_error(result.error());
+    const CallFacts facts = ledger_->take();
+    ChatReply without;
     const ChatReply* reply = result ? &*result : result.error().partial();
-    if (!reply) return;
+    if (!reply) {
+      without.info.attempts = result.error().attempts();
+      if (without.info.attempts < 2) return;
+      reply = &without;
+    }
     const char* outcome = result ? "complete" : to_string(result.error().outcome());
-    const std::string line = printable(closing_line(*reply, outcome));
+    const std::string line = printable(closing_line(*reply, outcome, facts));
     notes_.write(notes_.colour() ? dim + line + plain : line);
   }
 
@@ -123,13 +153,19 @@ class TextPrinter : public ReplyPrinter {
 
   Output& output_;
   Output notes_;
+  std::shared_ptr<Ledger> ledger_;
   Place place_ = Place::start;
   bool at_line_start_ = true;
 };
 
 }  // namespace
 
-std::unique_ptr<ReplyPrinter> make_json_printer(Output& output) { return std::make_unique<JsonPrinter>(output); }
-std::unique_ptr<ReplyPrinter> make_text_printer(Output& output) { return std::make_unique<TextPrinter>(output); }
+std::unique_ptr<ReplyPrinter> make_json_printer(Output& output, std::shared_ptr<Ledger> ledger) {
+  return std::make_unique<JsonPrinter>(output, std::move(ledger));
+}
+
+std::unique_ptr<ReplyPrinter> make_text_printer(Output& output, std::shared_ptr<Ledger> ledger) {
+  return std::make_unique<TextPrinter>(output, std::move(ledger));
+}
 
 }  // namespace deepseek::cli

@@ -24,12 +24,14 @@ constexpr const char* help =
 
 class Repl {
  public:
-  Repl(const DeepSeekClient& client, ConversationOptions options, bool stream, Output& output)
+  Repl(const DeepSeekClient& client, ConversationOptions options, bool stream, Output& output,
+       std::shared_ptr<Ledger> ledger)
       : client_(client),
         options_(std::move(options)),
         stream_(stream),
         talk_(client_, options_),
         output_(output),
+        ledger_(std::move(ledger)),
         notes_(STDERR_FILENO) {}
 
   int run() {
@@ -92,7 +94,7 @@ class Repl {
   }
 
   void ask(const std::string& question) {
-    const auto printer = make_text_printer(output_);
+    const auto printer = make_text_printer(output_, ledger_);
     const CancelSource source;
     const Interrupt interrupt(source);
     CallOptions call;
@@ -113,13 +115,15 @@ class Repl {
   bool stream_;
   Conversation talk_;
   Output& output_;
+  std::shared_ptr<Ledger> ledger_;
   Output notes_;
 };
 
 }  // namespace
 
-int run_repl(const DeepSeekClient& client, ConversationOptions options, bool stream, Output& output) {
-  return Repl(client, std::move(options), stream, output).run();
+int run_repl(const DeepSeekClient& client, ConversationOptions options, bool stream, Output& output,
+             std::shared_ptr<Ledger> ledger) {
+  return Repl(client, std::move(options), stream, output, std::move(ledger)).run();
 }
 
 }  // namespace deepseek::cli

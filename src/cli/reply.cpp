@@ -24,8 +24,8 @@ void show_calls(ReplyPrinter& printer, const ChatReply& reply) {
 
 }  // namespace
 
-std::unique_ptr<ReplyPrinter> make_printer(Output& output, bool json) {
-  return json ? make_json_printer(output) : make_text_printer(output);
+std::unique_ptr<ReplyPrinter> make_printer(Output& output, bool json, std::shared_ptr<Ledger> ledger) {
+  return json ? make_json_printer(output, std::move(ledger)) : make_text_printer(output, std::move(ledger));
 }
 
 void show_chunk(ReplyPrinter& printer, const ChatChunk& chunk) {

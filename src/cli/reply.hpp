@@ -9,7 +9,7 @@
 namespace deepseek::cli {
 
 /// The JSON lines, or text for people.
-std::unique_ptr<ReplyPrinter> make_printer(Output& output, bool json);
+std::unique_ptr<ReplyPrinter> make_printer(Output& output, bool json, std::shared_ptr<Ledger> ledger);
 
 /// Shows what a chunk holds, tool calls apart: those are shown when they are whole.
 void show_chunk(ReplyPrinter& printer, const ChatChunk& chunk);

@@ -11,6 +11,7 @@
 // IN_FLIGHT of mode json and none of the others, as in the clients it is compared with.
 //
 //   DEEPSEEK_BENCH_FACE    pull or callback: the face that streams one at a time; default: callback
+//   DEEPSEEK_BENCH_POLICIES  none or all: every policy that does not change what is sent; default: none
 //   DEEPSEEK_BENCH_ALLOCS  1: count every heap allocation of the process, libcurl's included
 //   BENCH_CA, BENCH_CAPATH a CA bundle, a hashed folder of CAs
 #include <arpa/inet.h>
@@ -182,9 +183,38 @@ std::string environment(const char* name) {
   return value ? value : "";
 }
 
+bool with_policies() {
+  const std::string wanted = environment("DEEPSEEK_BENCH_POLICIES");
+  if (!wanted.empty() && wanted != "none" && wanted != "all") fail("DEEPSEEK_BENCH_POLICIES is neither none nor all");
+  return wanted == "all";
+}
+
+/// Everything is on, and nothing of it ever strikes.
+void add_policies(deepseek::ClientOptions& options) {
+  options.retry = {};
+  options.limits.requests_per_minute = 100'000'000;
+  options.limits.requests_burst = 100'000'000;
+  options.limits.tokens_per_minute = 1'000'000'000;
+  options.limits.tokens_burst = 1'000'000'000;
+  options.limits.in_flight = 1'000'000;
+  options.breaker.minimum_calls = 20;
+  options.metrics = std::make_shared<deepseek::Metrics>();
+  options.log = deepseek::make_null_log();
+  options.cache.memory_bytes = 64 * deepseek::KiB;
+}
+
+/// The cache is asked and never told.
+deepseek::CallOptions call_options() {
+  deepseek::CallOptions options;
+  if (with_policies()) options.cache = deepseek::CacheUse::read_only;
+  return options;
+}
+
 deepseek::DeepSeekClient make_client(const std::string& base_url) {
   deepseek::ClientOptions options;
   options.endpoints = {{base_url, deepseek::api_key("sk-loopback")}};
+  options.retry.max_attempts = 1;
+  if (with_policies()) add_policies(options);
   options.tls.ca_file = environment("BENCH_CA");
   options.tls.ca_path = environment("BENCH_CAPATH");
   auto client = deepseek::DeepSeekClient::create(std::move(options));
@@ -254,9 +284,10 @@ void run_waiting(const Options& options, Meter& meter, const std::function<void(
 void run_pull(const Options& options, Meter& meter) {
   const auto client = make_client(options.base_url);
   const auto request = make_request();
+  const auto call = call_options();
   Reader reader(options, meter);
   run_waiting(options, meter, [&] {
-    auto stream = client.stream(request);
+    auto stream = client.stream(request, call);
     while (const deepseek::ChatChunk* chunk = stream.next()) reader.on_chunk(*chunk);
     reader.on_reply(stream.result(), true);
   });
@@ -265,8 +296,9 @@ void run_pull(const Options& options, Meter& meter) {
 void run_sync(const Options& options, Meter& meter) {
   const auto client = make_client(options.base_url);
   const auto request = make_request();
+  const auto call = call_options();
   Reader reader(options, meter);
-  run_waiting(options, meter, [&] { reader.on_reply(client.chat(request), false); });
+  run_waiting(options, meter, [&] { reader.on_reply(client.chat(request, call), false); });
 }
 
 /// IN_FLIGHT requests at once; each reply starts the next request. Its members belong to the I/O thread
@@ -274,7 +306,11 @@ void run_sync(const Options& options, Meter& meter) {
 class Pushing {
  public:
   Pushing(const Options& options, Meter& meter)
-      : options_(options), meter_(meter), request_(make_request()), client_(make_client(options.base_url)) {}
+      : options_(options),
+        meter_(meter),
+        request_(make_request()),
+        call_(call_options()),
+        client_(make_client(options.base_url)) {}
 
   void run() {
     const std::uint64_t all = options_.requests + options_.warm;
@@ -291,13 +327,13 @@ class Pushing {
  private:
   void start(Reader& reader) {
     if (options_.mode == "json") {
-      client_.chat_whole_async(request_, [this, &reader](const auto& reply) { finished(reader, reply, false); });
+      client_.chat_whole_async(request_, [this, &reader](const auto& reply) { finished(reader, reply, false); }, call_);
       return;
     }
     deepseek::ChatHandler handler;
     handler.on_chunk = [&reader](const deepseek::ChatChunk& chunk) { reader.on_chunk(chunk); };
     handler.on_end = [this, &reader](const auto& reply) { finished(reader, reply, true); };
-    client_.chat_async(request_, std::move(handler));
+    client_.chat_async(request_, std::move(handler), call_);
   }
 
   void finished(Reader& reader, const deepseek::Result<deepseek::ChatReply>& reply, bool streamed) {
@@ -327,6 +363,7 @@ class Pushing {
   const Options& options_;
   Meter& meter_;
   deepseek::ChatRequest request_;
+  deepseek::CallOptions call_;
   std::vector<Reader> readers_;
   std::uint64_t left_to_start_ = 0, left_to_finish_ = 0;
   std::mutex mutex_;

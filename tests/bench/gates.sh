@@ -98,6 +98,15 @@ if command -v valgrind >/dev/null; then
   gate "instructions per event, pull" \
     "$(slope "$(instructions parse /n30000 1)" "$(instructions parse /n40000 1)" 10000)" 1150
   unset DEEPSEEK_BENCH_FACE
+  # Every policy on against none: the price of an event, and of a call.
+  none=$(slope "$(instructions parse /n2000 1)" "$(instructions parse /n12000 1)" 10000)
+  none_call=$(slope "$(instructions json / 50)" "$(instructions json / 150)" 100)
+  export DEEPSEEK_BENCH_POLICIES=all
+  all=$(slope "$(instructions parse /n2000 1)" "$(instructions parse /n12000 1)" 10000)
+  all_call=$(slope "$(instructions json / 50)" "$(instructions json / 150)" 100)
+  unset DEEPSEEK_BENCH_POLICIES
+  gate "instructions per event with all policies / with none" "$(ratio "$all" "$none")" 1.03
+  gate "instructions per call, all policies minus none" "$(slope "$none_call" "$all_call" 1)" 20000
   # The cost of an event in streams of 20000, of 1000, and of 1000 with a comment after every fourth.
   one=$(instructions parse /n1 1) ten=$(instructions parse /n1 10)
   long=$(slope "$one" "$(instructions parse /n20000 1)" 19999)

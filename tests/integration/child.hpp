@@ -13,27 +13,9 @@
 #include <string>
 #include <vector>
 
+#include "support/temp_folder.hpp"
+
 namespace deepseek_tests {
-
-/// A folder that goes with the test.
-class TempFolder {
- public:
-  TempFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "deepseek-test-XXXXXX").string();
-    if (::mkdtemp(name.data())) path_ = name;
-  }
-  ~TempFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-  const std::string& path() const { return path_; }
-  std::string file(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
 
 /// A child process whose output is read through a pipe; ended by its id.
 class Child {

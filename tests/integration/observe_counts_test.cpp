@@ -16,6 +16,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <deepseek/core/metric_list.hpp>
 #include <deepseek/policy/observe.hpp>
 
 using namespace deepseek;

@@ -15,6 +15,7 @@
 #include <prometheus/text_serializer.h>
 
 #include <deepseek/component/prometheus.hpp>
+#include <deepseek/core/metric_list.hpp>
 
 using namespace deepseek;
 

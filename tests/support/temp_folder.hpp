@@ -22,8 +22,8 @@ class TempFolder {
   TempFolder(const TempFolder&) = delete;
   TempFolder& operator=(const TempFolder&) = delete;
 
-  const std::filesystem::path& path() const { return path_; }
-  std::string file(const std::string& name) const { return (path_ / name).string(); }
+  const std::string& path() const { return path_; }
+  std::string file(const std::string& name) const { return path_ + "/" + name; }
   /// Written beside and renamed, as whoever rotates a secret should.
   std::string write(const std::string& name, const std::string& text, mode_t mode = 0600) const {
     const std::string aside = file(name + ".new");
@@ -34,7 +34,7 @@ class TempFolder {
   }
 
  private:
-  std::filesystem::path path_;
+  std::string path_;
 };
 
 }  // namespace deepseek_tests

@@ -73,12 +73,6 @@ TEST_CASE("arguments: faults name the option") {
   CHECK(failure({"-j"}) == "options are written with two dashes");
 }
 
-TEST_CASE("arguments: what a later version brings is refused by name") {
-  for (const char* name :
-       {"endpoint", "cache", "log", "oauth-token-url", "oauth-client-id", "oauth-client-secret-file", "oauth-scopes"})
-    CHECK(failure({"--" + std::string(name), "x"}) == "--" + std::string(name) + " is not available in this version");
-}
-
 TEST_CASE("arguments: a key is refused and never repeated") {
   const auto args = parse({"--api-key=sk-secret"});
   REQUIRE_FALSE(args);

@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <deepseek/core/metric_list.hpp>
 
 #include <string>
 

@@ -7,6 +7,7 @@
 
 #include "support/catch.hpp"
 
+#include <deepseek/core/metric_list.hpp>
 #include <deepseek/core/metrics.hpp>
 
 using namespace deepseek;

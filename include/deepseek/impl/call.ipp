@@ -39,11 +39,14 @@ DEEPSEEK_DECL std::vector<std::shared_ptr<Policy>> all_policies(const ClientOpti
   std::vector<std::string> base_urls;
   for (const Endpoint& endpoint : options.endpoints) base_urls.push_back(endpoint.base_url);
   for (auto& policy : make_observe_policies(observe)) add(std::move(policy));
+  std::shared_ptr<CachePolicy> cache;
   if (options.cache.any()) {
-    CacheOptions cache = options.cache;
-    if (!cache.notice) cache.notice = make_cache_notice(observe);
-    add(make_cache_policy(std::move(cache), base_urls, options.clock));
+    CacheOptions kept = options.cache;
+    if (!kept.notice) kept.notice = make_cache_notice(observe);
+    add(cache = make_cache_policy(std::move(kept), base_urls, options.clock));
   }
+  if (options.degrade.any()) add(make_degrade_policy(options.degrade, cache));
+  if (options.resume.enabled) add(make_resume_policy(options.resume));
   if (options.single_flight.enabled) add(make_single_flight_policy(options.single_flight, base_urls));
   if (options.cost) add(make_cost_policy(*options.cost, options.clock, options.metrics));
   if (options.limiter)
@@ -252,6 +255,8 @@ DEEPSEEK_DECL CallInfo LiveCall::take_info() {
   if (!facts.cache_level.empty()) info.cache = facts.cache_level;
   if (call_->endpoint) info.endpoint = call_->endpoint->base_url;
   info.degraded = facts.degraded;
+  if (facts.degraded_because) info.degraded_because = to_string(*facts.degraded_because);
+  info.resumed = facts.resumed;
   info.trace_id = std::move(facts.trace_id);
   info.http_status = facts.http_status;
   info.http_version = facts.http_version;

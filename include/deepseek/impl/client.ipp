@@ -256,6 +256,11 @@ DEEPSEEK_DECL std::optional<Error> check_options(ClientOptions& options) {
   if (options.cache.any())
     if (auto error = check(options.cache)) return error;
   if (auto error = check(options.single_flight)) return error;
+  if (auto error = check(options.resume)) return error;
+  if (auto error = check(options.degrade)) return error;
+  if (options.degrade.uses_cache() && (!options.cache.any() || options.cache.keep_stale.count() == 0))
+    return Error(ErrorCode::invalid_options, "a stale answer is wanted from a cache that keeps none",
+                 "set CacheOptions::keep_stale and a level");
   if (options.limiter && options.limits.any())
     return Error(ErrorCode::invalid_options, "ClientOptions::limits and limiter contradict each other",
                  "a limiter brings its own limits: set one");

@@ -98,6 +98,8 @@ struct CallInfo {
   int retries = 0;                ///< of the attempts, those that repeated a failed one
   std::string endpoint = {};      ///< base URL of the server that answered; empty: none was asked
   std::string degraded = {};  ///< how it is less than was asked for (a fallback model, a stale copy); empty: it is not
+  std::string degraded_because = {};  ///< the error of the answer that was asked for, one line; empty: it is not
+  int resumed = 0;                    ///< how often the answer broke off and was gone on with
   Timings timings = {};
 };
 

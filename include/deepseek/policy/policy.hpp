@@ -18,6 +18,8 @@ enum class Phase {
   observe_operation,
   user_operation,
   cache,
+  degrade,
+  resume,
   single_flight,
   retry,
   route,

@@ -93,6 +93,12 @@ struct TokenUsage {
   std::uint64_t reasoning = 0;
 };
 
+/// The text of an answer that broke off. Borrowed from its decoder.
+struct AnswerSoFar {
+  std::string_view content = {};
+  std::string_view reasoning = {};
+};
+
 /// Decodes the frames of one call and judges its end. Supplied by the codec, so that whoever produces
 /// frames (a transport, a cache) can feed the clocks and policies by how the stream really went. On the
 /// loop only; one per call, reset() before each attempt but the first.
@@ -108,8 +114,13 @@ class Decoder {
   virtual Error error_from_body(int status, std::string_view body) = 0;
   /// What the reply said it used; all zero if it did not say.
   virtual TokenUsage usage() const { return {}; }
-  /// Forgets everything: a new attempt begins.
+  /// Forgets everything since the beginning, or since go_on(): a new attempt begins.
   virtual void reset() = 0;
+  /// What an answer that broke off can be gone on from; nothing: it cannot be.
+  virtual std::optional<AnswerSoFar> so_far() const { return std::nullopt; }
+  /// The frames that follow are of another reply, which goes on where this one broke off: the text stays. If that
+  /// reply begins with at least `overlap` bytes that end the text so far, they are taken out of its frames.
+  virtual void go_on(std::size_t overlap) { (void)overlap; }
 };
 
 /// The codec's hand on a request: what policies may ask of a body without ever parsing it. Stateless, static storage,
@@ -127,6 +138,12 @@ class RequestCodec {
   virtual Operation::Base continue_at() const = 0;
   /// A canonical text of every field that changes the answer: the model and user_id, but not whether it is streamed.
   virtual std::string canonical(std::string_view body) const = 0;
+  /// The frames of a complete reply that says `text`, streamed or whole. None: there is no such reply.
+  virtual std::vector<std::string> answer(std::string_view text, bool stream) const {
+    (void)text;
+    (void)stream;
+    return {};
+  }
 };
 
 /// What one attempt came to. Reset by the pipeline before each.
@@ -150,10 +167,12 @@ struct CallFacts : AttemptFacts {
   int retries = 0;                     ///< repeated by the retry policy
   int failovers = 0;                   ///< went on at another endpoint
   int hedges = 0;                      ///< sent a second time while the first still ran
+  int resumed = 0;                     ///< answers that broke off and were gone on with
   std::chrono::microseconds total{0};  ///< set at the end of the operation
   // Words in static storage.
   std::string_view cache_level = {};  ///< what answered: "memory", "redis", "disk"; "miss"; empty: no cache was asked
   std::string_view degraded = {};     ///< how the answer is less than was asked for; empty: it is not
+  std::optional<Error> degraded_because = {};  ///< set with `degraded`: what the answer that was asked for failed with
 
   void begin_attempt() {
     static_cast<AttemptFacts&>(*this) = AttemptFacts();

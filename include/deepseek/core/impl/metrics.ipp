@@ -1,4 +1,5 @@
 #pragma once
+#include <deepseek/core/metric_list.hpp>
 #include <deepseek/core/metrics.hpp>
 
 #include <deepseek/core/detail/plain.hpp>

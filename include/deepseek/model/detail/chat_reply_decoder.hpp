@@ -1,7 +1,8 @@
 // The decoder of chat and FIM replies. Private.
 //
 // impl/reply_decoder.ipp takes the frames and knows the short ways through them, impl/reply_members.ipp reads a
-// frame member by member, impl/reply_calls.ipp its tool calls, impl/reply_end.ipp judges what it all came to.
+// frame member by member, impl/reply_calls.ipp its tool calls, impl/reply_seam.ipp goes on with a second reply,
+// impl/reply_end.ipp judges what it all came to.
 #pragma once
 #include <memory>
 #include <optional>
@@ -55,6 +56,20 @@ struct ReplyNotes {
   Call& call(std::size_t place, std::size_t slot);
 };
 
+/// Where a second reply goes on with the first, and what reset() goes back to.
+struct ReplySeam {
+  ChatReply before = {};  ///< the first reply
+  std::uint64_t answer_bytes = 0;
+  std::size_t overlap = 0;  ///< shortest that counts
+  bool open = true;         ///< text of the second reply is held back: it may be an overlap
+  bool added_up = false;    ///< the usage of both stands in the reply
+  std::string shown = {};   ///< what the chunk at the seam shows
+
+  /// Bytes at the beginning of `next` that only repeat the end of the first reply; nothing: more of it must be known,
+  /// and more may come.
+  std::optional<std::size_t> repeated(std::string_view next, bool more) const;
+};
+
 class ChatReplyDecoder final : public ReplyDecoder {
  public:
   explicit ChatReplyDecoder(bool stream) : stream_(stream) {}
@@ -63,7 +78,9 @@ class ChatReplyDecoder final : public ReplyDecoder {
   std::optional<Error> conclude(bool clean) override;
   Error error_from_body(int status, std::string_view body) override { return decode_error(status, body); }
   TokenUsage usage() const override;
-  void reset() override { *this = ChatReplyDecoder(stream_); }
+  void reset() override;
+  std::optional<AnswerSoFar> so_far() const override;
+  void go_on(std::size_t overlap) override;
 
   ChatReply& reply() override;
   std::uint64_t answer_bytes() const override { return answer_bytes_; }
@@ -133,6 +150,11 @@ class ChatReplyDecoder final : public ReplyDecoder {
   std::size_t slot_of(const CallPiece& piece, std::size_t place);
   std::size_t add_call(const CallPiece& piece, std::size_t place);
 
+  // A second reply: reply_seam.ipp
+  FrameKind at_seam(std::string_view data);
+  void close_seam();
+  void add_up();
+
   // The end: reply_end.ipp
   void gather_extras();
   void put_in_order();
@@ -150,6 +172,7 @@ class ChatReplyDecoder final : public ReplyDecoder {
   ChatReply reply_;
   std::unique_ptr<ReplyNotes> notes_;
   std::unique_ptr<ServiceError> error_;
+  std::unique_ptr<ReplySeam> seam_;  ///< null: the reply is one
 
   // The chunks of a frame, and what its strings became without their escapes.
   std::vector<ChatChunk> chunks_;

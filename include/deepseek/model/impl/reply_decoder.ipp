@@ -12,6 +12,7 @@
 #include <deepseek/model/impl/reply_calls.ipp>
 #include <deepseek/model/impl/reply_end.ipp>
 #include <deepseek/model/impl/reply_members.ipp>
+#include <deepseek/model/impl/reply_seam.ipp>
 
 DEEPSEEK_BEGIN_NAMESPACE
 namespace detail {
@@ -21,7 +22,7 @@ DEEPSEEK_DECL FrameKind ChatReplyDecoder::inspect(std::string_view data) {
   ++frames_;
   std::string_view body;
   const bool repeats = shown_template_ != nullptr && shown_template_->match(data, body);
-  if (!repeats && !find_template(data, body)) return by_reading(data);
+  if (!repeats && !find_template(data, body)) return seam_ && seam_->open ? at_seam(data) : by_reading(data);
   if (!is_plain_ascii(body) && !decode_body(body)) return by_reading(data);
   ChunkAccess::fields(chunks_.front()).raw = data;
   *varying_view_ = body;
@@ -81,7 +82,7 @@ DEEPSEEK_DECL bool ChatReplyDecoder::show(ChunkTemplate& known, Varying varying)
 }
 
 DEEPSEEK_DECL void ChatReplyDecoder::learn(const FrameState& frame) {
-  if (!stream_ || !frame.repeatable || frame.varying_strings != 1) return;
+  if (!stream_ || (seam_ && seam_->open) || !frame.repeatable || frame.varying_strings != 1) return;
   const ChunkFields& fields = ChunkAccess::fields(chunks_.front());
   if (frame.varying != arguments && fields.tool_call_count != 0) return;
   auto& known = templates_[frame.varying];

@@ -35,6 +35,10 @@ DEEPSEEK_DECL void ChatReplyDecoder::gather_extras() {
 
 DEEPSEEK_DECL ChatReply& ChatReplyDecoder::reply() {
   hide_template();  // whoever asks may move the reply away
+  if (seam_) {
+    close_seam();
+    add_up();
+  }
   gather_extras();
   return reply_;
 }
@@ -51,6 +55,7 @@ DEEPSEEK_DECL void ChatReplyDecoder::put_in_order() {
 
 DEEPSEEK_DECL std::optional<Error> ChatReplyDecoder::conclude(bool clean) {
   gather_extras();
+  if (seam_) close_seam();
   put_in_order();
   forget_templates();
   shown_count_ = 0;

@@ -97,7 +97,21 @@ class BodyCodec : public RequestCodec {
     return out += '}';
   }
 
+  std::vector<std::string> answer(std::string_view text, bool stream) const override {
+    RequestJson choice;
+    choice["index"] = 0;
+    say(choice, text, stream);
+    choice["finish_reason"] = "stop";
+    RequestJson reply;
+    reply["choices"] = RequestJson::array({std::move(choice)});
+    std::vector<std::string> frames = {reply.dump(-1, ' ', false, RequestJson::error_handler_t::replace)};
+    if (stream) frames.emplace_back("[DONE]");
+    return frames;
+  }
+
  protected:
+  /// Puts the text into a reply's choice.
+  virtual void say(RequestJson& choice, std::string_view text, bool stream) const = 0;
   static Result<std::string> written(const RequestJson& json) {
     return json.dump(-1, ' ', false, RequestJson::error_handler_t::replace);
   }
@@ -135,6 +149,13 @@ class ChatRequestCodec final : public BodyCodec {
     if (!reasoning.empty()) append_text(*last, "reasoning_content", reasoning);
     return written(json);
   }
+
+ protected:
+  void say(RequestJson& choice, std::string_view text, bool stream) const override {
+    RequestJson& message = choice[stream ? "delta" : "message"];
+    message["role"] = "assistant";
+    message["content"] = std::string(text);
+  }
 };
 
 class CompletionRequestCodec final : public BodyCodec {
@@ -152,6 +173,9 @@ class CompletionRequestCodec final : public BodyCodec {
     prompt->get_ref<std::string&>().append(content);
     return written(json);
   }
+
+ protected:
+  void say(RequestJson& choice, std::string_view text, bool) const override { choice["text"] = std::string(text); }
 };
 
 DEEPSEEK_DECL const RequestCodec& chat_request_codec() {

@@ -202,7 +202,8 @@ class LayeredCache final : public CachePolicy {
     void on_end(std::optional<Error> error) override {
       // Before the end is told: who asks again at once finds it.
       const CallFacts& facts = call->facts;
-      const bool sound = recording && facts.degraded.empty() && (attempt == 0 || attempt == facts.attempts);
+      const bool sound =
+          recording && facts.degraded.empty() && facts.resumed == 0 && (attempt == 0 || attempt == facts.attempts);
       if (sound && !error && attempt != 0) cache.keep(*call, key, bytes, writer);
       if (sound && error && attempt == 0) cache.keep_refusal(key, *error);
       writer = CacheEntryWriter();

@@ -1,4 +1,5 @@
 #pragma once
+#include <deepseek/core/metric_list.hpp>
 #include <deepseek/policy/limits.hpp>
 
 #include <deepseek/policy/impl/limiter_core.ipp>

@@ -1,4 +1,5 @@
 #pragma once
+#include <deepseek/core/metric_list.hpp>
 #include <deepseek/policy/observe.hpp>
 
 #include <deepseek/core/detail/process.hpp>

@@ -1,4 +1,5 @@
 #pragma once
+#include <deepseek/core/metric_list.hpp>
 #include <deepseek/policy/detail/watches.hpp>
 
 #include <deepseek/policy/detail/server_name.hpp>
