@@ -108,7 +108,7 @@ TEST_CASE("secrets in files", "[credentials]") {
   CHECK(secret_from_file(folder.write("a", "\n")).error().code() == ErrorCode::missing_key);
   CHECK(secret_from_file(folder.write("a", "")).error().code() == ErrorCode::missing_key);
   CHECK(secret_from_file(folder.file("nowhere")).error().code() == ErrorCode::io_error);
-  CHECK(secret_from_file(folder.path().string()).error().code() == ErrorCode::io_error);
+  CHECK(secret_from_file(folder.path()).error().code() == ErrorCode::io_error);
   SecretFileOptions small;
   small.max_bytes = 8;
   CHECK(words(secret_from_file(folder.write("a", "12345678"), small)) == "12345678");

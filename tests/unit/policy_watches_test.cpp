@@ -27,7 +27,7 @@ struct Watched {
 
 TEST_CASE("an endpoint's breaker is told when it opens, tries and closes", "[policy]") {
   Watched watched;
-  FakeLoop loop;
+  deepseek_tests::FakeLoop loop;
   BreakerOptions breaker;
   breaker.minimum_calls = 2;
   Endpoint endpoint;
