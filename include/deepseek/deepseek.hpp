@@ -1,5 +1,6 @@
-// Everything a C++17 program needs. Not here: coro.hpp (C++20), src.hpp, component/, interop/, testing/; auth/jwt.hpp
-// and auth/jwks.hpp, which servers need; core/metric_list.hpp.
+// Everything a C++17 program needs. Not here: coro.hpp (C++20), src.hpp, component/, interop/, testing/; nor what few
+// programs need: auth/jwt.hpp and auth/jwks.hpp (servers), core/log.hpp, core/metrics.hpp, core/metric_list.hpp,
+// policy/cost.hpp and policy/limits.hpp, whose types the options only hold.
 #pragma once
 #include <deepseek/auth/credentials.hpp>
 #include <deepseek/auth/oauth.hpp>

@@ -10,14 +10,14 @@
 #include <deepseek/core/cancel.hpp>
 #include <deepseek/core/clock.hpp>
 #include <deepseek/core/executor.hpp>
+#include <deepseek/core/log_level.hpp>
 #include <deepseek/http/curl.hpp>
 #include <deepseek/policy/breaker.hpp>
 #include <deepseek/policy/cache.hpp>
-#include <deepseek/policy/cost.hpp>
+#include <deepseek/policy/cost_meter.hpp>
 #include <deepseek/policy/degrade.hpp>
 #include <deepseek/policy/failover.hpp>
-#include <deepseek/policy/limits.hpp>
-#include <deepseek/policy/observe.hpp>
+#include <deepseek/policy/limiter.hpp>
 #include <deepseek/policy/policy.hpp>
 #include <deepseek/policy/resume.hpp>
 #include <deepseek/policy/retry.hpp>
@@ -25,6 +25,10 @@
 #include <deepseek/transport/transport.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
+
+class LogSink;       // <deepseek/core/log.hpp>
+class MetricSink;    // <deepseek/core/metrics.hpp>
+class SharedBudget;  // <deepseek/policy/limits.hpp>
 
 inline constexpr std::uint64_t KiB = 1024;
 inline constexpr std::uint64_t MiB = 1024 * KiB;

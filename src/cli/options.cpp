@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <deepseek/auth/credentials.hpp>
 #include <deepseek/auth/oauth.hpp>
+#include <deepseek/core/log.hpp>
 #include <filesystem>
 
 #include "cli/advice.hpp"

@@ -28,6 +28,8 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <deepseek/core/log.hpp>
+#include <deepseek/core/metrics.hpp>
 #include <deepseek/deepseek.hpp>
 #include <functional>
 #include <future>

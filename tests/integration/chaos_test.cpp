@@ -4,7 +4,9 @@
 #include <array>
 #include <condition_variable>
 #include <cstdlib>
+#include <deepseek/core/log.hpp>
 #include <deepseek/core/metric_list.hpp>
+#include <deepseek/core/metrics.hpp>
 #include <map>
 #include <memory>
 #include <mutex>

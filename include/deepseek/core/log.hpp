@@ -9,11 +9,10 @@
 
 #include <deepseek/core/clock.hpp>
 #include <deepseek/core/function.hpp>
+#include <deepseek/core/log_level.hpp>
 #include <deepseek/result.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
-
-enum class LogLevel { debug, info, warn, error };
 
 /// What happened. Each has a word (`event.action`) and a fixed sentence (`message`).
 enum class LogEvent {

@@ -1,6 +1,6 @@
 // What this library measures. Apart from metrics.hpp: few programs name a metric, all would pay for reading these.
 #pragma once
-#include <deepseek/core/metrics.hpp>
+#include <deepseek/core/metric.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
 

@@ -4,7 +4,9 @@
 #include <deepseek/http/detail/header.hpp>
 #include <deepseek/model/detail/request_codec.hpp>
 #include <deepseek/model/lint.hpp>
+#include <deepseek/policy/cost.hpp>
 #include <deepseek/policy/detail/watches.hpp>
+#include <deepseek/policy/limits.hpp>
 #include <deepseek/transport/detail/url.hpp>
 
 #include <algorithm>
@@ -34,7 +36,7 @@ DEEPSEEK_DECL std::vector<std::shared_ptr<Policy>> all_policies(const ClientOpti
                                                                 const std::shared_ptr<Transport>& transport) {
   const ObserveOptions observe = {options.metrics, options.log, options.log_level, options.traceparent, options.clock};
   auto policies = make_base_policies(
-      {options.endpoints, transport, options.retry, options.failover, options.breaker, observe, options.clock});
+      {options.endpoints, transport, options.retry, options.failover, options.breaker, &observe, options.clock});
   const auto add = [&policies](std::shared_ptr<Policy> policy) { policies.push_back(std::move(policy)); };
   std::vector<std::string> base_urls;
   for (const Endpoint& endpoint : options.endpoints) base_urls.push_back(endpoint.base_url);

@@ -10,13 +10,10 @@
 
 #include <deepseek/core/clock.hpp>
 #include <deepseek/core/metrics.hpp>
+#include <deepseek/policy/cost_meter.hpp>
 #include <deepseek/policy/policy.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
-
-namespace detail {
-class CostBook;
-}
 
 /// An amount of money, exact: trillionths of the price table's currency, up to some 9 million. Sums that would be
 /// larger stay there.
@@ -102,24 +99,6 @@ struct CostReport {
   Money reserved = {};                                           ///< for attempts under way
   std::vector<std::pair<std::string, UsageTotals>> models = {};  ///< in the order they were first asked
   std::vector<std::pair<std::string, UsageTotals>> users = {};   ///< the same; "" is the calls without a user id
-};
-
-/// Counts what calls cost, and keeps the ceilings. Safe from all threads; copies are one meter, which several clients
-/// may share.
-class CostMeter {
- public:
-  static Result<CostMeter> create(CostOptions options);
-  /// Puts other prices in force; attempts under way keep the old ones. The currency must stay.
-  std::optional<Error> set_prices(PriceTable table);
-  /// What these tokens cost at that moment. A model that is not in the table costs what its dearest does.
-  Money cost(std::string_view model, const TokenUsage& usage, WallTime when) const;
-  CostReport report() const;
-
- private:
-  friend std::shared_ptr<Policy> make_cost_policy(CostMeter meter, std::shared_ptr<Clock> clock,
-                                                  std::shared_ptr<MetricSink> metrics);
-  explicit CostMeter(std::shared_ptr<detail::CostBook> book) : book_(std::move(book)) {}
-  std::shared_ptr<detail::CostBook> book_;
 };
 
 /// The policy at Phase::admission, before the limits: reserves what an attempt is estimated to cost (its weight at the

@@ -7,32 +7,10 @@
 #include <string_view>
 
 #include <deepseek/core/metrics.hpp>
-#include <deepseek/policy/limit_options.hpp>
+#include <deepseek/policy/limiter.hpp>
 #include <deepseek/policy/policy.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
-
-namespace detail {
-class LimiterCore;
-}
-
-/// Why these options cannot be used; nothing: they can.
-std::optional<Error> check(const LimitOptions& options);
-
-/// Takes and returns slots and tokens. Safe from all threads; clients that share one share its limits (they must share
-/// a clock too). Copies are one limiter.
-class Limiter {
- public:
-  static Result<Limiter> create(const LimitOptions& options);
-  LimiterState state() const;
-  const LimitOptions& options() const noexcept;
-
- private:
-  friend std::shared_ptr<Policy> make_limit_policy(Limiter limiter, std::shared_ptr<class SharedBudget> shared,
-                                                   std::shared_ptr<MetricSink> metrics);
-  explicit Limiter(std::shared_ptr<detail::LimiterCore> core) : core_(std::move(core)) {}
-  std::shared_ptr<detail::LimiterCore> core_;
-};
 
 /// What an attempt asks of a SharedBudget. Borrowed for the call.
 struct BudgetAsk {

@@ -2,11 +2,12 @@
 #pragma once
 #include <deepseek/policy/breaker.hpp>
 #include <deepseek/policy/failover.hpp>
-#include <deepseek/policy/observe.hpp>
 #include <deepseek/policy/policy.hpp>
 #include <deepseek/policy/retry.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
+
+struct ObserveOptions;
 
 class Pipeline {
  public:
@@ -28,7 +29,7 @@ struct BasePolicies {
   RetryOptions retry = {};
   FailoverOptions failover = {};
   BreakerOptions breaker = {};
-  ObserveOptions observe = {};              ///< who is told when a breaker changes
+  const ObserveOptions* observe = nullptr;  ///< who is told when a breaker changes; null: nobody. Read at once
   std::shared_ptr<const Clock> clock = {};  ///< null: the system's
 };
 /// Deadline, retry (where something may be repeated or learned), route with its breakers, authorise.

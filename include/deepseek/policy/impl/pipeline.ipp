@@ -229,8 +229,9 @@ class AuthorisePolicy final : public Policy {
 }  // namespace detail
 
 DEEPSEEK_DECL std::vector<std::shared_ptr<Policy>> make_base_policies(const BasePolicies& options) {
-  const auto router = std::make_shared<detail::Router>(options.endpoints, options.failover, options.breaker,
-                                                       detail::make_breaker_watch(options.observe));
+  const auto router = std::make_shared<detail::Router>(
+      options.endpoints, options.failover, options.breaker,
+      options.observe ? detail::make_breaker_watch(*options.observe) : detail::BreakerWatch());
   std::vector<std::shared_ptr<Policy>> policies = {
       std::make_shared<detail::DeadlinePolicy>(), std::make_shared<detail::RoutePolicy>(router),
       std::make_shared<detail::AuthorisePolicy>(options.endpoints, options.transport)};
