@@ -74,15 +74,16 @@ class LogRecord {
 
   enum class Kind { number, decimal, flag, text };
   struct Item {
+    struct Chars {
+      const char* data;
+      std::size_t size;
+    };
     LogField field;
     Kind kind;
     union {
       std::int64_t number;  ///< a flag too
       double decimal;
-      struct {
-        const char* data;
-        std::size_t size;
-      } chars;
+      Chars chars;
     };
     std::string_view text() const { return {chars.data, chars.size}; }
   };

@@ -39,13 +39,14 @@ DEEPSEEK_DECL std::vector<std::shared_ptr<Policy>> all_policies(const ClientOpti
       {options.endpoints, transport, options.retry, options.failover, options.breaker, &observe, options.clock});
   const auto add = [&policies](std::shared_ptr<Policy> policy) { policies.push_back(std::move(policy)); };
   std::vector<std::string> base_urls;
+  base_urls.reserve(options.endpoints.size());
   for (const Endpoint& endpoint : options.endpoints) base_urls.push_back(endpoint.base_url);
   for (auto& policy : make_observe_policies(observe)) add(std::move(policy));
   std::shared_ptr<CachePolicy> cache;
   if (options.cache.any()) {
     CacheOptions kept = options.cache;
     if (!kept.notice) kept.notice = make_cache_notice(observe);
-    add(cache = make_cache_policy(std::move(kept), base_urls, options.clock));
+    add(cache = make_cache_policy(kept, base_urls, options.clock));
   }
   if (options.degrade.any()) add(make_degrade_policy(options.degrade, cache));
   if (options.resume.enabled) add(make_resume_policy(options.resume));

@@ -127,6 +127,7 @@ DEEPSEEK_DECL void JwksSource::State::verify(Waiting waiting) {
       keys = set, error = last_error;
   }
   if (fetch_on) launch(*fetch_on, its_flight);
+  // NOLINTNEXTLINE(bugprone-use-after-move): moved only where it waits
   if (!waits) judge(waiting, keys, error, clock->wall_now());
 }
 

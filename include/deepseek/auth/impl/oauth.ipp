@@ -281,6 +281,7 @@ class OAuthSource final : public CredentialSource, public std::enable_shared_fro
       if (!answer && !in_flight_) answer = backing_off(now);
     }
     if (fetch_on) launch(*fetch_on, flight);
+    // NOLINTNEXTLINE(bugprone-use-after-move): moved only where there is no answer
     if (answer) done(*std::move(answer));
   }
 

@@ -130,6 +130,7 @@ class LayeredCache final : public CachePolicy {
 
   std::vector<CacheLevelStats> stats() const override {
     std::vector<CacheLevelStats> all;
+    all.reserve(stores_.size());
     for (const auto& store : stores_) all.push_back({store->level(), store->stats()});
     return all;
   }
@@ -251,6 +252,7 @@ class LayeredCache final : public CachePolicy {
   void look_up_later(std::shared_ptr<Lookup> lookup, std::size_t level) {
     lookup->call->on_abort = [lookup](Error error) {
       if (std::exchange(lookup->aborted, true)) return;
+      // NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
       const auto keep = lookup;  // the function goes with on_abort
       keep->call->on_abort = nullptr;
       keep->sink->on_end(std::move(error));

@@ -173,6 +173,7 @@ class AuthorisePolicy final : public Policy {
     state->waiting = true;
     state->call->on_abort = [state](Error reason) {
       if (!std::exchange(state->waiting, false)) return;
+      // NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
       const auto keep = state;  // the function goes with on_abort
       keep->call->on_abort = nullptr;
       keep->sink->on_end(std::move(reason));

@@ -57,8 +57,9 @@ DEEPSEEK_DECL Router::Router(const std::vector<Endpoint>& endpoints, FailoverOpt
     if (!options_.zone.empty() && endpoint.zone == options_.zone) return 2;
     return !options_.region.empty() && endpoint.region == options_.region ? 1 : 0;
   };
-  std::stable_sort(places_.begin(), places_.end(),
-                   [&](const Place& a, const Place& b) { return nearness(a) > nearness(b); });
+  const auto nearer = [&](const Place& a, const Place& b) { return nearness(a) > nearness(b); };
+  for (auto place = places_.begin(); place != places_.end(); ++place)
+    std::rotate(std::upper_bound(places_.begin(), place, *place, nearer), place, place + 1);
 }
 
 /// FNV-1a over the beginning of the request, where the system prompt and the oldest turns stand: what a server's prompt

@@ -121,10 +121,12 @@ class Flight final : public CallSink, public Decoder, public std::enable_shared_
     members_.push_back(member);
     // The functions are the member's hold on the flight; both go when it is released.
     member->call->on_abort = [flight = shared_from_this(), member](Error error) {
+      // NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
       const auto keep = flight;  // this function goes with the member's holds
       keep->leave(MemberPtr(member), std::move(error));
     };
     member->call->on_pause = [flight = shared_from_this(), member](bool paused) {
+      // NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
       const auto keep = flight;
       if (!paused) keep->pump_later(MemberPtr(member));
       keep->update_pause();
