@@ -551,6 +551,28 @@ TEST_CASE("what this library does not know is kept") {
   CHECK(reply.title == "T");
 }
 
+TEST_CASE("reasoning under the name that other servers give it") {
+  auto decoder = make_reply_decoder(true);
+  CHECK(decoder->inspect(delta(R"("content":"","reasoning":"th")")) == FrameKind::token);
+  CHECK(decoder->chunks()[0].reasoning_content() == "th");
+  CHECK(decoder->inspect(delta(R"("reasoning":"in","reasoning_content":"in")")) == FrameKind::token);
+  CHECK(decoder->inspect(delta(R"("reasoning":"k","reasoning_content":null)")) == FrameKind::token);
+  CHECK(decoder->inspect(delta(R"("content":"x","reasoning":null)")) == FrameKind::token);
+  decoder->inspect(delta(R"("content":"y","reasoning":"")"));
+  const Message& message = decoder->reply().message();
+  CHECK(message.reasoning_content == "think");
+  CHECK(message.content == "xy");
+
+  auto whole = make_reply_decoder(false);
+  whole->inspect(R"({"choices":[{"index":0,"finish_reason":"length","message":{"content":"","reasoning":"only"}}]})");
+  CHECK_FALSE(whole->conclude(true));
+  CHECK(whole->reply().reasoning_content() == "only");
+  CHECK(whole->reply().message().extra.text() == R"({"reasoning":"only"})");
+  auto plain = make_reply_decoder(true);
+  plain->inspect(delta(R"("content":"x","reasoning":"")"));
+  CHECK_FALSE(plain->reply().message().reasoning_content);
+}
+
 TEST_CASE("an unknown member that changes between events of one shape") {
   const auto event = [](const char* tier) {
     return std::string(R"({"tier":")") + tier + R"(","choices":[{"index":0,"delta":{"content":"x"}}]})";

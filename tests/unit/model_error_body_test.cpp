@@ -85,7 +85,19 @@ TEST_CASE("bodies of other shapes") {
   CHECK(decode_error(400, R"({"error":{"message":")" + std::string(5000, 'y') + "\"}}").service().message.size() ==
         500);
   CHECK(decode_error(400, std::string(50000, '[')).code() == ErrorCode::bad_request);
+  CHECK(decode_error(400, R"([{"error":{"code":400,"message":"bad","status":"INVALID"}}])").message() == "400: bad");
+  CHECK(decode_error(400, "[]").cause() == "[]");
   CHECK(decode_error(400, R"({"error":{"message":"a\nb\u0000c"}})").message() == "400: a b c");
+}
+
+TEST_CASE("an error inside a 200 is no status") {
+  for (const char* body : {R"({"message":"boom"})", "boom", R"({"error":{"message":"boom"}})"}) {
+    const Error error = decode_error(200, body);
+    CHECK(error.code() == ErrorCode::service_error);
+    CHECK(error.outcome() == Outcome::service_error);
+    CHECK(error.message() == "the service ended the stream with an error: boom");
+  }
+  CHECK(decode_error(200, "Insufficient Balance").code() == ErrorCode::insufficient_balance);
 }
 
 TEST_CASE("an empty account is known by its words under any status") {

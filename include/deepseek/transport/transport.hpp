@@ -110,7 +110,8 @@ class Decoder {
   /// The outcome after the last frame. `clean`: HTTP framing (or its like) says that nothing is missing.
   /// Returns the error, or nothing if the outcome is `complete`.
   virtual std::optional<Error> conclude(bool clean) = 0;
-  /// The typed error of a response with status >= 400, whatever its content type.
+  /// The typed error of a response with status >= 400, whatever its content type; of one below 300: of an event
+  /// that is named an error.
   virtual Error error_from_body(int status, std::string_view body) = 0;
   /// What the reply said it used; all zero if it did not say.
   virtual TokenUsage usage() const { return {}; }

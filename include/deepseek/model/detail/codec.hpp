@@ -54,7 +54,8 @@ std::shared_ptr<BodyDecoder> make_body_decoder();
 Result<ModelList> decode_models(std::string_view json);
 Result<Balance> decode_balance(std::string_view json);
 
-/// The typed error of an HTTP status and its body (JSON under any content type, HTML, text or nothing).
+/// The typed error of an HTTP status and its body (JSON under any content type, HTML, text or nothing). Below 300: of
+/// an event that is named an error.
 Error decode_error(int status, std::string_view body);
 
 }  // namespace detail

@@ -237,6 +237,7 @@ DEEPSEEK_DECL void ChatReplyDecoder::keep_role(std::string_view role, std::size_
 
 DEEPSEEK_DECL bool ChatReplyDecoder::read_message(JsonValue message, std::size_t place, FrameState& frame,
                                                   ChunkFields& fields) {
+  JsonValue other_reasoning;
   for (JsonMembers members(message); members.next();) {
     const std::string_view key = members.key();
     const JsonValue value = members.value();
@@ -260,9 +261,13 @@ DEEPSEEK_DECL bool ChatReplyDecoder::read_message(JsonValue message, std::size_t
       extras_changed_ = true;
       frame.repeatable = frame.repeatable && value.is_nothing();
       forget_templates();
+      if (is_word(key, "reasoning") && value.is_string() && !value.body().empty()) other_reasoning = value;
     }
   }
-  return true;
+  // What other servers (vLLM, OpenRouter) call it; it stays in `extra` too, and goes back to them from there. Some send
+  // the same text under both names.
+  if (other_reasoning.is_nothing() || !fields.reasoning_content.empty()) return true;
+  return read_reasoning(other_reasoning, place, frame, fields);
 }
 
 DEEPSEEK_DECL void ChatReplyDecoder::varies(FrameState& frame, Varying varying, std::string_view body,

@@ -140,6 +140,15 @@ DEEPSEEK_DECL bool read_service_error(JsonValue root, ServiceError& out) {
   return root.is_object() && read_error_members(root, out);
 }
 
+/// An object, or, as Google's gateways have it, the first of an array.
+DEEPSEEK_DECL bool read_error_body(std::string_view text, ServiceError& out) {
+  if (text.empty() || (text.front() != '{' && text.front() != '[') || json_fault(text) != nullptr) return false;
+  const JsonValue root(text);
+  if (root.is_object()) return read_service_error(root, out);
+  JsonItems items(root);
+  return items.next() && read_service_error(items.value(), out);
+}
+
 DEEPSEEK_DECL bool is_about_balance(const ServiceError& service) {
   constexpr std::string_view words[] = {"insufficient balance", "insufficient_balance", "insufficient_quota",
                                         "exceeded your current quota"};
@@ -188,14 +197,29 @@ DEEPSEEK_DECL StatusRow status_row(int status) {
   return {status, ErrorCode::http_error, "the service refuses the request", "see the status and the service's words"};
 }
 
+DEEPSEEK_DECL Error error_in_reply(ServiceError service, bool stream) {
+  ErrorDetails details;
+  const bool balance = is_about_balance(service);
+  details.code = balance ? ErrorCode::insufficient_balance : ErrorCode::service_error;
+  details.outcome = Outcome::service_error;
+  details.message = stream ? "the service ended the stream with an error" : "the service answered with an error";
+  if (!service.message.empty()) details.message += ": " + service.message;
+  details.advice = balance ? status_row(402).advice : "what came before is kept; the same request may succeed later";
+  details.service = std::move(service);
+  return Error(std::move(details));
+}
+
 DEEPSEEK_DECL Error decode_error(int status, std::string_view body) {
   ServiceError service;
   std::string excerpt;
   const std::string_view trimmed = json_trim(body);
-  const bool json = !trimmed.empty() && trimmed.front() == '{' && json_fault(trimmed) == nullptr;
-  if (!json || !read_service_error(JsonValue(trimmed), service)) {
+  if (!read_error_body(trimmed, service)) {
     const bool page = !trimmed.empty() && trimmed.front() == '<';
     excerpt = quotable(page ? without_tags(trimmed) : std::string(trimmed), quoted_excerpt_limit);
+  }
+  if (status < 300) {  // an event that only its name calls an error
+    if (service.message.empty()) service.message = std::move(excerpt);
+    return error_in_reply(std::move(service), true);
   }
   StatusRow row = status_row(status);
   ServiceError plain;
@@ -209,18 +233,6 @@ DEEPSEEK_DECL Error decode_error(int status, std::string_view body) {
       std::to_string(status) + ": " + (service.message.empty() ? std::string(row.words) : service.message);
   details.advice = row.advice;
   details.cause = std::move(excerpt);
-  details.service = std::move(service);
-  return Error(std::move(details));
-}
-
-DEEPSEEK_DECL Error error_in_reply(ServiceError service, bool stream) {
-  ErrorDetails details;
-  const bool balance = is_about_balance(service);
-  details.code = balance ? ErrorCode::insufficient_balance : ErrorCode::service_error;
-  details.outcome = Outcome::service_error;
-  details.message = stream ? "the service ended the stream with an error" : "the service answered with an error";
-  if (!service.message.empty()) details.message += ": " + service.message;
-  details.advice = balance ? status_row(402).advice : "what came before is kept; the same request may succeed later";
   details.service = std::move(service);
   return Error(std::move(details));
 }

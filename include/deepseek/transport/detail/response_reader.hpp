@@ -55,7 +55,6 @@ class ResponseReader final : private SseVisitor {
   };
 
   bool on_event(const SseEvent& event) override;
-  void take_named_error(std::string_view data);
   void on_comment(std::string_view text) override;
 
   void choose_mode(const ResponseHeaders& headers);

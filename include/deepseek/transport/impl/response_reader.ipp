@@ -242,22 +242,14 @@ DEEPSEEK_DECL std::size_t ResponseReader::read_stream(std::string_view bytes) {
 
 DEEPSEEK_DECL void ResponseReader::on_comment(std::string_view) { ++call_.facts.keep_alives; }
 
-/// Of an event that is named an error but not shaped like one.
-DEEPSEEK_DECL void ResponseReader::take_named_error(std::string_view data) {
-  failure_ = call_.decoder->error_from_body(status_, data).with([](ErrorDetails& details) {
-    details.code = ErrorCode::service_error;
-    details.outcome = Outcome::service_error;
-  });
-}
-
 DEEPSEEK_DECL bool ResponseReader::on_event(const SseEvent& event) {
   if (event.data.empty()) {  // nothing to decode: some servers keep alive like this
     ++call_.facts.keep_alives;
     return true;
   }
   FrameKind kind = call_.decoder->inspect(event.data);
-  if (event.type == "error" && kind != FrameKind::error) {
-    take_named_error(event.data);
+  if (event.type == "error" && kind != FrameKind::error) {  // named an error, but not shaped like one
+    failure_ = call_.decoder->error_from_body(status_, event.data);
     kind = FrameKind::error;
   }
   last_ = kind;
