@@ -29,7 +29,7 @@ int clear(CacheStore& store, bool json, Output& output) {
   return finish(output, exit_code::complete);
 }
 
-Result<void> check(const Args& args) {
+Result<void> check_cache(const Args& args) {
   const auto usage = [](const char* message, const char* advice = "") {
     return Error(ErrorCode::invalid_argument, message, advice);
   };
@@ -44,7 +44,7 @@ Result<void> check(const Args& args) {
 }
 
 int run_cache(const Args& args, Output& output) {
-  if (auto fine = check(args); !fine) return usage_failure(cache_command, fine.error());
+  if (auto fine = check_cache(args); !fine) return usage_failure(cache_command, fine.error());
   const std::string& folder = *args.value("cache");
   const bool json = args.has("json");
   std::error_code ignored;

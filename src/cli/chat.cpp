@@ -48,7 +48,7 @@ Result<void> check_standard_input(const Args& args) {
   return {};
 }
 
-Result<void> check(const Args& args) {
+Result<void> check_chat(const Args& args) {
   if (args.positionals().size() > 1) return usage("there is more than one prompt", "put the prompt in quotes");
   if (auto fine = check_thinking(args); !fine) return fine;
   if (auto fine = check_standard_input(args); !fine) return fine;
@@ -140,7 +140,7 @@ int ask(const Args& args, const ConnectionOptions& connection, std::optional<std
 }
 
 int run_chat(const Args& args, Output& output) {
-  if (auto fine = check(args); !fine) return usage_failure(chat_command, fine.error());
+  if (auto fine = check_chat(args); !fine) return usage_failure(chat_command, fine.error());
   auto connection = connection_from(args);
   if (!connection) return usage_failure(chat_command, connection.error());
   auto max_tokens = max_tokens_of(args);

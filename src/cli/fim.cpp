@@ -12,7 +12,7 @@ namespace deepseek::cli {
 
 namespace {
 
-Result<void> check(const Args& args) {
+Result<void> check_fim(const Args& args) {
   if (!args.positionals().empty())
     return Error(ErrorCode::invalid_argument, "there is an argument without an option", "give the text with --prompt");
   if (!args.has("prompt")) return Error(ErrorCode::invalid_argument, "--prompt is missing");
@@ -20,7 +20,7 @@ Result<void> check(const Args& args) {
 }
 
 int run_fim(const Args& args, Output& output) {
-  if (auto fine = check(args); !fine) return usage_failure(fim_command, fine.error());
+  if (auto fine = check_fim(args); !fine) return usage_failure(fim_command, fine.error());
   auto connection = connection_from(args);
   if (!connection) return usage_failure(fim_command, connection.error());
   CompletionRequest request;

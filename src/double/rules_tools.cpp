@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t most_tools = 128;
 constexpr std::size_t longest_name = 128;
-constexpr int deepest = 64;
+constexpr int deepest_schema = 64;
 
 bool is_name(const std::string& name) {
   return !name.empty() && name.size() <= longest_name && std::all_of(name.begin(), name.end(), [](char c) {
@@ -33,7 +33,7 @@ Verdict judge_strict(const std::string& name, const Json& schema, int depth) {
   static const std::set<std::string> types{"object", "string", "number", "integer", "boolean", "array"};
   static const std::set<std::string> formats{"email", "hostname", "ipv4", "ipv6", "uuid"};
   if (!schema.is_object()) return unsupported(name, "a schema must be an object");
-  if (depth > deepest) return unsupported(name, "nested too deeply");
+  if (depth > deepest_schema) return unsupported(name, "nested too deeply");
   for (const auto* word : {"minLength", "maxLength", "minItems", "maxItems"}) {
     if (schema.contains(word)) return unsupported(name, std::string("'") + word + "' is not supported");
   }

@@ -10,14 +10,14 @@ namespace test::detail {
 
 namespace {
 
-constexpr int deepest = 16;  // recursive schemas end here
+constexpr int deepest_sample = 16;  // recursive schemas end here
 
 class Sampler {
  public:
   explicit Sampler(const Json& root) : root_(root) {}
 
   Json sample(const Json& schema, const std::string& name, int depth) const {
-    if (!schema.is_object() || depth > deepest) return nullptr;
+    if (!schema.is_object() || depth > deepest_sample) return nullptr;
     if (schema.contains("$ref")) return sample(resolve(schema["$ref"]), name, depth + 1);
     if (schema.contains("const")) return schema["const"];
     if (schema.contains("enum") && schema["enum"].is_array() && !schema["enum"].empty()) return schema["enum"][0];
@@ -67,7 +67,7 @@ class Sampler {
     Json value = Json::array();
     const auto items = schema.find("items");
     const auto count = items == schema.end() ? 0 : std::clamp(schema.value("minItems", 1), 1, 100);
-    if (depth >= deepest / 2 && schema.value("minItems", 0) == 0) return value;  // lists of themselves end
+    if (depth >= deepest_sample / 2 && schema.value("minItems", 0) == 0) return value;  // lists of themselves end
     for (int i = 0; i < count; ++i) value.push_back(sample(*items, name, depth + 1));
     return value;
   }
