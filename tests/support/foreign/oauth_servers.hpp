@@ -1,5 +1,5 @@
 // Authorization servers that nobody here wrote: npm's oidc-provider and oauth2-mock-server, put into
-// $DEEPSEEK_FOREIGN_DIR by install_oauth.sh. Each runs a script of this folder on a loopback port of the kernel's
+// $DEEPSEEK_FOREIGN_DIR by install.sh. Each runs a script of this folder on a loopback port of the kernel's
 // choice and is told what to do in lines of JSON. Ended by its process id; it also ends when its standard input does.
 #pragma once
 #include <fcntl.h>
@@ -35,7 +35,7 @@ class OAuthServer {
       missing_ = read_file(dir + "/oauth.missing");
       missing_.erase(missing_.find_last_not_of('\n') + 1);
       if (missing_.empty()) missing_ = "oidc-provider is not installed in DEEPSEEK_FOREIGN_DIR";
-    } else if (!start({dir + "/oauth/node", dir + "/oauth/" + script, dir + "/oauth"}, first)) {
+    } else if (!start({dir + "/node", dir + "/oauth/" + script, dir + "/oauth"}, first)) {
       missing_ = script + " did not start";
     }
   }
