@@ -1,4 +1,5 @@
-// Servers that nobody here wrote, put into $DEEPSEEK_FOREIGN_DIR by support/foreign/install.sh: aimock and llama.cpp.
+// Servers that nobody here wrote, put into $DEEPSEEK_FOREIGN_DIR by support/foreign/install.sh: aimock, WireMock and
+// llama.cpp.
 #pragma once
 #include <fcntl.h>
 #include <poll.h>
@@ -58,12 +59,22 @@ class Foreign {
     server.reset(new Foreign("aimock", command));
     return *server;
   }
+  /// WireMock with the mappings of wiremock.json, shared by all tests: a Java program, two seconds to start.
+  static const Foreign& wiremock() {
+    static const Foreign server("wiremock",
+                                {dir() + "/java", "-XX:TieredStopAtLevel=1", "-Xmx128m", "-jar",
+                                 dir() + "/wiremock/wiremock.jar", "--bind-address", "127.0.0.1", "--port", "0",
+                                 "--root-dir", dir() + "/wiremock", "--disable-gzip", "--disable-banner"},
+                                "port:");
+    return server;
+  }
   ~Foreign() { stop(); }
   Foreign(const Foreign&) = delete;
   Foreign& operator=(const Foreign&) = delete;
 
   /// Why it does not run; empty if it does.
   const std::string& missing() const { return missing_; }
+  const std::string& root() const { return url_; }
   std::string base_url() const { return url_ + "/v1"; }
   deepseek::DeepSeekClient client(const std::function<void(deepseek::ClientOptions&)>& edit = {}) const {
     deepseek::ClientOptions options;
@@ -91,7 +102,9 @@ class Foreign {
     return set ? set : "";
   }
 
-  Foreign(const std::string& name, std::vector<std::string> command) {
+  /// `mark` stands before the port in what it says when it listens.
+  Foreign(const std::string& name, std::vector<std::string> command, std::string mark = scheme)
+      : mark_(std::move(mark)) {
     if (dir().empty()) {
       missing_ = "DEEPSEEK_FOREIGN_DIR is not set (tests/support/foreign/install.sh)";
     } else if (!std::filesystem::exists(dir() + "/" + name + ".ready")) {
@@ -126,7 +139,6 @@ class Foreign {
   // Reads what the server says until it names its address.
   bool read_address() {
     const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    const std::string scheme = "http://127.0.0.1:";
     while (std::chrono::steady_clock::now() < until) {
       pollfd readable{output_, POLLIN, 0};
       if (poll(&readable, 1, 1000) <= 0) continue;
@@ -134,12 +146,14 @@ class Foreign {
       const ssize_t got = read(output_, buffer, sizeof buffer);
       if (got <= 0) return false;
       said_.append(buffer, static_cast<std::size_t>(got));
-      const auto at = said_.find(scheme);
-      const auto end = at == std::string::npos ? at : said_.find_first_not_of("0123456789", at + scheme.size());
+      const auto mark = said_.find(mark_);
+      const auto at = mark == std::string::npos ? mark : said_.find_first_not_of(' ', mark + mark_.size());
+      const auto end = at == std::string::npos ? at : said_.find_first_not_of("0123456789", at);
       if (end == std::string::npos) continue;
-      url_ = said_.substr(at, end - at);
+      const std::string port = said_.substr(at, end - at);
+      url_ = scheme + port;
       char hex[5];
-      std::snprintf(hex, sizeof hex, "%04X", static_cast<unsigned>(std::stoul(url_.substr(scheme.size()))) & 0xffffU);
+      std::snprintf(hex, sizeof hex, "%04X", static_cast<unsigned>(std::stoul(port)) & 0xffffU);
       port_ = hex;
       return true;
     }
@@ -157,7 +171,9 @@ class Foreign {
     close(output_);
   }
 
+  static constexpr const char* scheme = "http://127.0.0.1:";
   std::string missing_;
+  std::string mark_;
   std::string said_;
   std::string url_;
   std::string port_;  // as /proc/net/tcp writes it
