@@ -65,57 +65,102 @@ verdict($blocks >= 5, "has $blocks C++ blocks", 'fewer than there should be: is 
 # --- tables ---------------------------------------------------------------------------------------
 my $text = join "\n", @lines;
 
+# Every struct of options in the public headers has a table, and so has every struct that such a one holds; a new one is
+# found by its name. Not options, but data or a value:
+my %no_options = map { $_ => 1 } qw(HttpHeader Money RecordedCall);
+my %also_options = map { $_ => 1 } qw(JwtRules);
+
+sub public_structs { # name => [body, the struct it derives from]
+  my %found;
+  for my $header (split /\n/, qx(find $include -name '*.hpp' ! -path '*/detail/*' ! -path '*/impl/*')) {
+    my $code = slurp($header);
+    $found{$1} = $3 while $code =~ /^struct (\w+)( : \w+)? \{\n(.*?)^\};/msg;
+  }
+  return %found;
+}
+
+# The members of a struct in their order: [name, type, default].
 sub members_of {
-  my ($header, $struct) = @_;
-  my ($body) = slurp("$include/deepseek/$header") =~ /^struct \Q$struct\E \{\n(.*?)^\};/ms;
-  die "no struct $struct in $header\n" unless defined $body;
-  $body =~ s{//.*}{}g;
+  my ($body) = @_;
+  $body =~ s{(?:^|\s)//.*}{}gm;
+  $body =~ s/\)[\w\s]*\{[^{}]*\}/);/g; # a function with its body
   my @members;
   for my $statement (split /;/, $body) {
     $statement =~ s/^\s+|\s+$//g;
-    push @members, $1 if $statement =~ /^[\w:<>, ]+?[ >](\w+)\s*(?:=|\{|$)/;
+    push @members, [$2, $1, $3 // $4 // '']
+      if $statement =~ /^([^=]*[\w>&*])\s+(\w+)\s*(?:=\s*(.*)|\{(.*)\}|)$/s && $2 !~ /^(?:const|noexcept)$/;
   }
   return @members;
 }
 
-# "10'000", "10_000 ms" and "256 * 1024" are one number each; words are compared as they are.
+my %seconds = (nanoseconds => 1e-9, milliseconds => 1e-3, seconds => 1, minutes => 60, hours => 3600);
+my %unit = ('' => 1, ns => 1e-9, ms => 1e-3, s => 1, min => 60, h => 3600, KiB => 2**10, MiB => 2**20, GiB => 2**30);
+
+# "10'000", "256 * 1024" and "1ull" are one number each; undef: not a number.
 sub number_of {
   my ($value) = @_;
   $value =~ s/'|ull//g;
-  return $value =~ /^[\d\s*]+$/ ? eval $value : undef;
+  $value =~ s/\b([KMG]iB)\b/$unit{$1}/g;
+  return $value =~ /^[\d\s*.]+$/ ? eval $value : undef;
 }
 
+# "10 000", "64 KiB", "20 s"; what follows a colon or stands in brackets explains it.
 sub number_in_table {
   my ($cell) = @_;
-  my %unit = ('' => 1, KiB => 2**10, MiB => 2**20, GiB => 2**30);
-  return unless $cell =~ /^([\d ]+?) ?(KiB|MiB|GiB|)$/;
-  my ($digits, $unit) = ($1, $2);
+  return unless $cell =~ /^(\d[\d ]*(?:\.\d+)?) ?(ns|ms|s|min|h|KiB|MiB|GiB|)(?:$|[:,(])/;
+  my ($digits, $name) = ($1, $2);
   $digits =~ s/ //g;
-  return $digits * $unit{$unit};
+  return ($digits * $unit{$name}, $name);
 }
 
-for (['options.hpp', 'ClientOptions'], ['options.hpp', 'CallOptions'], ['transport/transport.hpp', 'Timeouts'],
-     ['transport/transport.hpp', 'SizeLimits'], ['http/curl.hpp', 'TlsOptions'], ['http/curl.hpp', 'ProxyOptions']) {
-  my ($header, $struct) = @$_;
-  my ($section) = $text =~ /^\*\*\Q$struct\E\*\*(.*?)(?=^\*\*|^## )/ms;
-  my @members = members_of($header, $struct);
-  my @rows = map { [/^\| (.+?) \| (.+?) \|/] } grep { /^\| `/ } split /\n/, $section // '';
-  my %cell;
-  for my $row (@rows) { $cell{$_} = $row->[1] for $row->[0] =~ /`(\w+)`/g }
-  my @missing = grep { !exists $cell{$_} } @members;
-  my %known = map { $_ => 1 } @members;
-  my @stale = grep { !$known{$_} } sort keys %cell;
-  verdict(@members > 2 && !@missing && !@stale, "table of $struct", "missing: @missing; not in the header: @stale");
-
-  next unless $struct eq 'Timeouts' || $struct eq 'SizeLimits';
-  my $body = slurp("$include/deepseek/$header");
-  my @wrong;
-  for my $name (@members) {
-    my ($value) = $body =~ /\b\Q$name\E(?:\{| = )([^;}]+)/;
-    my ($is, $says) = (number_of($value // ''), number_in_table($cell{$name} // ''));
-    push @wrong, $name unless defined $is && defined $says && $is == $says;
+# Why a cell does not say the default of a member; nothing: it does.
+sub differs {
+  my ($cell, $type, $default, $milliseconds) = @_;
+  my ($says, $name) = number_in_table($cell);
+  my $is = number_of($default);
+  if (defined $is) {
+    return 'no number' unless defined $says;
+    if ($type =~ /chrono::(\w+)/) {
+      $is *= $seconds{$1};
+      $says /= 1000 if $name eq '' && $milliseconds;
+      return 'no unit' if $name eq '' && $says != 0 && !$milliseconds;
+    }
+    return abs($is - $says) <= 1e-9 * abs $is ? () : "$cell for $default";
   }
-  verdict(!@wrong, "defaults of $struct", "not as in the header: @wrong");
+  return defined $says || $cell =~ /^`(?:true|false)`/ ? "$cell for nothing" : () if $default =~ /^(?:\{\})?$/;
+  $default =~ s/^"(.*)"$/$1/ or $default =~ s/^\w+:://; # a text; the value of an enum
+  return $cell eq "`$default`" ? () : "$cell for $default";
+}
+
+my %structs = public_structs();
+my @wanted = sort grep { /Options$/ || $also_options{$_} } keys %structs;
+my %seen = map { $_ => 1 } @wanted;
+for my $struct (@wanted) { # grows while it is walked
+  my @parts = map { $_->[1] =~ /(\w+)/g } members_of($structs{$struct});
+  push @wanted, grep { $structs{$_} && !$no_options{$_} && !$seen{$_}++ } @parts;
+}
+verdict(@wanted > 30, 'knows ' . @wanted . ' structs of options', 'fewer than there are: is the pattern still right?');
+
+for my $struct (@wanted) {
+  my ($head, $section) = $text =~ /^\*\*\Q$struct\E\*\*([^\n]*)\n(.*?)(?=^\*\*|^## |^<\/?details>)/ms;
+  my @members = members_of($structs{$struct});
+  my %cell;
+  for my $line (grep { /^\| `/ } split /\n/, $section // '') {
+    my ($names, $default) = $line =~ /^\| (.+?) \| (.*?) \|/;
+    $cell{$_} = $default for $names =~ /`(\w+)`/g;
+  }
+  my %known = map { $_->[0] => 1 } @members;
+  my @missing = grep { !exists $cell{$_} } map { $_->[0] } @members;
+  my @stale = grep { !$known{$_} } sort keys %cell;
+  verdict(@members && !@missing && !@stale, "table of $struct", "missing: @missing; not in the header: @stale");
+
+  my @wrong;
+  for my $member (@members) {
+    my ($name, $type, $default) = @$member;
+    my $why = exists $cell{$name} ? differs($cell{$name}, $type, $default, $head =~ /in milliseconds/) : undef;
+    push @wrong, "$name ($why)" if defined $why;
+  }
+  verdict(!@wrong, "defaults of $struct", join ', ', @wrong);
 }
 
 my ($ends) = $text =~ /^## How every call ends\n(.*?)^## /ms;
@@ -128,6 +173,13 @@ for my $enum (['Outcome', qr/^enum class Outcome \{\n(.*?)^\};/ms],
   my @missing = grep { !$internal{$_} && $ends !~ /`\Q$_\E`/ } $body =~ /(\w+)(?: = \d+)?,/g;
   verdict(!@missing, "names every $name", "missing: @missing");
 }
+
+my ($phases) = slurp("$include/deepseek/policy/policy.hpp") =~ /^enum class Phase \{\n(.*?)^\};/ms;
+my ($picture) = $text =~ /^<!-- pipeline -->\n```text\n(.*?)^```/ms;
+my @phases = $phases =~ /(\w+),/g;
+my %is_phase = map { $_ => 1 } @phases;
+my @drawn = grep { $is_phase{$_} } ($picture // '') =~ /^   (\w+)/mg;
+verdict("@drawn" eq "@phases", 'draws the pipeline in its order', "the phases are @phases");
 
 # --- links and names of files ---------------------------------------------------------------------
 my @broken;
