@@ -9,7 +9,9 @@
 #include <random>
 #include <thread>
 
+#include <deepseek/client.hpp>
 #include <deepseek/component/redis_limits.hpp>
+#include <deepseek/testing/double.hpp>
 
 #include "component/redis/connection.hpp"
 #include "integration/redis_server.hpp"
@@ -350,4 +352,21 @@ TEST_CASE("Redis that refuses or answers nonsense is Redis that is away", "[redi
     CHECK(a.take(100).granted);
     CHECK(a.budget->degraded());
   }
+}
+
+TEST_CASE("shared limits may be kept for longer than the client that used them", "[redis]") {
+  RealRedis redis;
+  REQUIRE(redis.up());
+  const std::string address =
+      GENERATE(true, false) ? redis.address() : "redis://127.0.0.1:" + std::to_string(free_loopback_port());
+  const auto budget = redis_limits(address, limits_of(600, 1'000'000, 20)).value();
+  test::Double server;
+  {
+    ClientOptions options = server.client_options();
+    options.shared_budget = budget;
+    const auto client = DeepSeekClient::create(std::move(options)).value();
+    CHECK(client.chat("hello"));
+  }
+  CHECK(budget.use_count() == 1);
+  CHECK(budget->degraded() == (address != redis.address()));
 }

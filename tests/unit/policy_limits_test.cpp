@@ -602,6 +602,10 @@ namespace {
 /// Answers when the test says so.
 struct ManualBudget : SharedBudget {
   void attach(Loop&) override { ++attached; }
+  void detach() override {
+    ++detached;
+    waiting.clear();
+  }
   void take(const BudgetAsk& ask, Function<void(BudgetGrant)> done) override {
     asked.push_back(ask.tokens);
     waiting.push_back(std::move(done));
@@ -626,6 +630,7 @@ struct ManualBudget : SharedBudget {
     answer(it);
   }
   int attached = 0;
+  int detached = 0;
   std::vector<std::uint64_t> asked;
   std::vector<Function<void(BudgetGrant)>> waiting;
   std::vector<std::pair<std::uint64_t, std::uint64_t>> settled;
@@ -651,6 +656,19 @@ TEST_CASE("a shared budget is asked after the own limits, and settled", "[policy
   f.client.finish(0, {}, TokenUsage{100, 0, 20, 0});
   CHECK(f.budget->settled == std::vector<std::pair<std::uint64_t, std::uint64_t>>{{7, 120}});
   CHECK(f.budget->asked.size() == 2);
+}
+
+TEST_CASE("a shared budget is told when its client goes, and may live on", "[policy]") {
+  const auto budget = std::make_shared<ManualBudget>();
+  {
+    Client client(slots(100), budget);
+    client.start({"a", 500});
+    CHECK(budget->waiting.size() == 1);
+    CHECK(budget->detached == 0);
+  }
+  CHECK(budget->attached == 1);
+  CHECK(budget->detached == 1);
+  CHECK(budget.use_count() == 1);
 }
 
 TEST_CASE("while a shared budget has no room, one asks for all", "[policy]") {

@@ -34,8 +34,12 @@ struct BudgetGrant {
 class SharedBudget {
  public:
   virtual ~SharedBudget() = default;
-  /// Called once before the first take(); `loop` outlives the budget.
+  /// Called once before the first take(); `loop` lives until detach().
   virtual void attach(Loop& loop) = 0;
+  /// Called when the client goes, after its calls have ended, perhaps on a thread that is not the loop's but never
+  /// beside it. Asks that were not answered are dropped, and the loop must not be used any more: whoever gave the
+  /// budget to the client may keep it for longer.
+  virtual void detach() {}
   /// Asks for one request, one slot and `ask.tokens`. `done` runs on the loop, perhaps before this returns. Must
   /// answer in bounded time, whatever has become of the other side.
   virtual void take(const BudgetAsk& ask, Function<void(BudgetGrant)> done) = 0;

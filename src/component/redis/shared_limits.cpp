@@ -171,15 +171,18 @@ class RedisLimits final : public SharedBudget {
         share_slots_(std::max<std::uint64_t>(
             std::uint64_t{options_.limits.in_flight} * static_cast<std::uint64_t>(options_.share_percent) / 100, 1)) {}
 
-  ~RedisLimits() override {
-    if (connection_ && connection_->connected()) connection_->drain(last_words);
-    if (loop_ != nullptr) loop_->unschedule(renew_timer_);
-  }
+  ~RedisLimits() override { RedisLimits::detach(); }
 
   void attach(Loop& loop) override {
     loop_ = &loop;
     connection_ = std::make_unique<RedisConnection>(server_, loop, RedisConnection::Notice());
     connection_->connect();
+  }
+  void detach() override {
+    if (connection_ && connection_->connected()) connection_->drain(last_words);
+    connection_.reset();
+    if (loop_ != nullptr) loop_->unschedule(renew_timer_);
+    loop_ = nullptr;
   }
 
   void take(const BudgetAsk& ask, Function<void(BudgetGrant)> done) override;

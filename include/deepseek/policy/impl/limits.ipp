@@ -346,12 +346,11 @@ DEEPSEEK_DECL void LimitedCall::unqueue() {
   if (place_) state_->remove(call_->priority, *std::exchange(place_, std::nullopt));
 }
 
-/// The policy goes. What the budget has not answered yet holds calls, and they hold this: dropping the budget ends
-/// that.
+/// The policy goes. What the budget has not answered yet holds calls, and they hold this: detaching ends that.
 DEEPSEEK_DECL void LimitPolicyState::close() {
   if (client) client->close();
   if (timer_ != 0) loop->unschedule(std::exchange(timer_, 0));
-  const auto last = std::exchange(shared, nullptr);
+  if (const auto last = std::exchange(shared, nullptr)) last->detach();
 }
 
 DEEPSEEK_DECL void LimitPolicyState::ask_after(Duration wait) {
