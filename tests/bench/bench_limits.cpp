@@ -1,6 +1,8 @@
 // bench_limits: what a turn costs. One JSON line: nanoseconds per acquire, best of several rounds.
 //
 //   bench_limits [ROUNDS]
+//
+// acquire: one token bucket. turn: what a call pays, from a slot, a request and its tokens to giving back.
 #include <algorithm>
 #include <atomic>
 #include <charconv>

@@ -3,11 +3,11 @@
 
   report.py PROGRAM [--rounds 5] [--only NAME,...]
 
-PROGRAM is a bench_sdk built for release. The floors (raw_curl, raw_curl_multi) and the load server are
+PROGRAM is a bench_sdk built for release; bench_cache and bench_limits are expected beside it. The floors (raw_curl, raw_curl_multi) and the load server are
 compiled from bench/ of the shared folder (DEEPSEEK_SHARED_DIR) into a temporary folder. In each round the
 clients run one after the other, a ratio is taken inside its round, and the median of those ratios is
 printed: load from elsewhere hits both. Counts (instructions, allocations, system calls) are differences of
-two runs and need valgrind and strace; what is missing is left out by name.
+two runs and need valgrind and strace; the Redis row needs redis-server. What is missing is left out by name.
 """
 import argparse, json, os, re, resource, shutil, signal, statistics, subprocess, sys, tempfile, time
 
@@ -181,6 +181,47 @@ class Report:
         p99 = median([run(self.sdk, ["cancel", "-", 300, 1, 20])["lat_p99_us"] for _ in range(self.count)])
         self.row("cancel from another thread to closed stream, p99", "<= 1 ms", "", f"{p99 / 1e3:.3f} ms")
 
+    # --- policies -----------------------------------------------------------------------------------
+    def policies(self):
+        every, none = ({"DEEPSEEK_BENCH_POLICIES": word} for word in ("all", "none"))
+        def cost(mode, path, requests):
+            return ratio(self.pairs(self.sdk, mode, path, requests, 1, 20, every, none), "cpu_us")
+        self.row("all policies / none: CPU of a streamed event; of a call that is not streamed", "", "",
+                 f"{cost('parse', '/n2000', 100):.3f} x; {cost('json', '/', 2000):.2f} x")
+
+    def beside(self, name):
+        program = os.path.join(os.path.dirname(self.sdk), name)
+        if not os.path.exists(program):
+            raise RuntimeError(f"{name} is not built (DEEPSEEK_BENCH, and for bench_cache the components redis and sqlite)")
+        return program
+
+    def cache(self):
+        words = [self.beside("bench_cache"), str(10 * self.count), "--folder", os.path.join(self.folder, "cache")]
+        redis = None
+        if shutil.which("redis-server"):
+            path = os.path.join(self.folder, "redis")
+            redis = subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", path, "--save", ""], stdout=subprocess.DEVNULL)
+            words += ["--redis", "unix://" + path]
+            while not os.path.exists(path) and redis.poll() is None:
+                time.sleep(0.01)
+        try:
+            said = subprocess.run(words, capture_output=True, text=True, check=True, timeout=600).stdout
+        finally:
+            if redis:
+                redis.terminate()
+                redis.wait()
+        figure = {name: float(nanoseconds) for name, nanoseconds in re.findall(r"^(\w+) +(\d+) ns", said, re.M)}
+        over_redis = f"{figure['redis'] / figure['bare_get']:.2f} x" if redis else "redis-server is not there"
+        self.row("cache hit, request of 1 KB: memory; SQLite; Redis / a bare GET (Unix socket)", "<= 2.5 us; <= 14 us; <= 1.25 x",
+                 "", f"{figure['memory'] / 1e3:.1f} us; {figure['disk'] / 1e3:.1f} us; {over_redis}")
+
+    def limits(self):
+        runs = [json.loads(subprocess.run([self.beside("bench_limits")], capture_output=True, text=True, check=True).stdout)
+                for _ in range(self.count)]
+        least = {key: min(run[key] for run in runs) for key in runs[0]}
+        self.row("limiter, acquire with clock: alone; two threads", "<= 45 ns; <= 90 ns", "",
+                 f"{least['acquire_with_clock_ns']:.0f} ns; {least['acquire_with_clock_2_threads_ns']:.0f} ns (the clock: {least['clock_ns']:.0f} ns)")
+
     def compile(self):
         def user_seconds(source):
             before = os.times().children_user
@@ -199,7 +240,7 @@ def main():
     words = argparse.ArgumentParser()
     words.add_argument("program")
     words.add_argument("--rounds", type=int, default=5)
-    words.add_argument("--only", default="counts,flat,paced,many,json,cold,cancel,compile")
+    words.add_argument("--only", default="counts,flat,paced,many,json,cold,cancel,policies,cache,limits,compile")
     options = words.parse_args()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # 5000 streams; the children inherit it
