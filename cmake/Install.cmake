@@ -45,21 +45,35 @@ install(FILES
   "${CMAKE_CURRENT_BINARY_DIR}/deepseekConfigVersion.cmake"
   DESTINATION "${package_dir}")
 
-# A static library hands its dependencies on. They stand under Requires, not Requires.private: with
-# `pkg-config --static` Debian's libcurl asks for libraries that nobody has installed.
-if(BUILD_SHARED_LIBS)
-  set(pc_requires "")
-else()
-  set(pc_requires "libcurl, libcrypto, simdjson")
-endif()
+# One pkg-config file for each library. A static library hands its dependencies on. They stand under Requires, not
+# Requires.private: with `pkg-config --static` Debian's libcurl asks for libraries that nobody has installed.
 file(RELATIVE_PATH pc_prefix "${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig" "${CMAKE_INSTALL_PREFIX}")
 string(REGEX REPLACE "/$" "" pc_prefix "${pc_prefix}")
-configure_file(cmake/deepseek.pc.in deepseek.pc @ONLY)
-install(FILES "${CMAKE_CURRENT_BINARY_DIR}/deepseek.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
-if(TARGET deepseek_testing)
-  configure_file(cmake/deepseek-testing.pc.in deepseek-testing.pc @ONLY)
-  install(FILES "${CMAKE_CURRENT_BINARY_DIR}/deepseek-testing.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
-endif()
+function(deepseek_pkg_config target name description) # more words: what the library stands on
+  if(NOT TARGET ${target})
+    return()
+  endif()
+  get_target_property(type ${target} TYPE)
+  get_target_property(output_name ${target} OUTPUT_NAME)
+  if(NOT output_name)
+    set(output_name ${target})
+  endif()
+  set(pc_requires "")
+  if(NOT name STREQUAL "deepseek")
+    set(pc_requires "deepseek = ${PROJECT_VERSION}")
+  endif()
+  if(type STREQUAL "STATIC_LIBRARY")
+    list(APPEND pc_requires ${ARGN})
+  endif()
+  string(REPLACE ";" ", " pc_requires "${pc_requires}")
+  configure_file(cmake/deepseek.pc.in ${name}.pc @ONLY)
+  install(FILES "${CMAKE_CURRENT_BINARY_DIR}/${name}.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+endfunction()
+deepseek_pkg_config(deepseek_deepseek deepseek "${PROJECT_DESCRIPTION}" libcurl libcrypto simdjson)
+deepseek_pkg_config(deepseek_testing deepseek-testing "In-process test double for applications that use deepseek" libssl libcrypto)
+deepseek_pkg_config(deepseek_prometheus deepseek-prometheus "Metrics of deepseek for Prometheus" prometheus-cpp-pull prometheus-cpp-core)
+deepseek_pkg_config(deepseek_redis deepseek-redis "Redis as a cache and as shared limits for deepseek" "hiredis >= 0.14" libssl libcrypto)
+deepseek_pkg_config(deepseek_sqlite deepseek-sqlite "SQLite as a cache for deepseek" sqlite3 libcrypto)
 
 if(PROJECT_IS_TOP_LEVEL)
   set(CPACK_GENERATOR "DEB;TGZ")
@@ -75,5 +89,6 @@ if(PROJECT_IS_TOP_LEVEL)
   # What a program that links the static library, or uses header-only mode, must have.
   set(CPACK_DEBIAN_PACKAGE_DEPENDS
       "libcurl4-openssl-dev, libssl-dev, libsimdjson-dev, nlohmann-json3-dev")
+  set(CPACK_DEBIAN_PACKAGE_SUGGESTS "libhiredis-dev, libsqlite3-dev, prometheus-cpp-dev")  # of static components
   include(CPack)
 endif()

@@ -3,7 +3,7 @@
 #
 #   run.sh BUILD        BUILD: a configured and built folder of this project (static)
 #
-# Prints "ok NAME" or "FAILED NAME" for each; what they said is in BUILD/consumers/*.log.
+# Prints "ok NAME", "FAILED NAME" or "SKIPPED: NAME" for each; what they said is in BUILD/consumers/*.log.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -64,6 +64,44 @@ pkg_config() { # pkg_config PREFIX: no CMake at all
   g++ "$work/pc-main.o" "$work/pc-talk.o" $libs -Wl,-rpath,"$(pkg-config --variable=libdir deepseek)" -o "$work/pkg-config-$1"
   "$work/pkg-config-$1" "$url"
 }
+has_components() { [[ $(find "$work/static" -name 'deepseek-*-targets.cmake' | wc -l) == 3 ]]; }
+components() { # components PREFIX: with CMake, then with pkg-config
+  local parts=(deepseek-redis deepseek-sqlite deepseek-prometheus)
+  cmake -S "$here/components" -B "$work/components-$1" "${debug[@]}" -DCMAKE_PREFIX_PATH="$work/$1"
+  cmake --build "$work/components-$1" -j "$jobs"
+  "$work/components-$1/components" "$url" "$work/components-$1/cache"
+
+  PKG_CONFIG_PATH=$(dirname "$(find "$work/$1" -name deepseek.pc)"); export PKG_CONFIG_PATH
+  # shellcheck disable=SC2046
+  compile $(pkg-config --cflags "${parts[@]}") "$here/components/components.cpp" -o "$work/components-$1.o"
+  # shellcheck disable=SC2046
+  g++ "$work/components-$1.o" $(pkg-config --libs "${parts[@]}") \
+    -Wl,-rpath,"$(pkg-config --variable=libdir deepseek)" -o "$work/components-pc-$1"
+  "$work/components-pc-$1" "$url" "$work/components-pc-$1.cache"
+}
+no_package=(-DCMAKE_DISABLE_FIND_PACKAGE_{SQLite3,prometheus-cpp}=ON)
+unneeded() { # who names no component does not need what it stands on; nor do shared libraries
+  export PKG_CONFIG_LIBDIR=/nowhere   # no hiredis
+  cmake -S "$here/find_package" -B "$work/unneeded" "${debug[@]}" -DCMAKE_PREFIX_PATH="$work/static" "${no_package[@]}"
+  cmake -S "$here/components" -B "$work/unneeded-shared" "${debug[@]}" -DCMAKE_PREFIX_PATH="$work/shared" "${no_package[@]}"
+}
+refuses() { # refuses TEXT PREFIX [OPTION...]: CMake fails and says TEXT
+  local text=$1 prefix=$2; shift 2
+  rm -rf "$work/refused"
+  ! cmake -S "$here/components" -B "$work/refused" "${debug[@]}" -DCMAKE_PREFIX_PATH="$work/$prefix" "$@" >"$work/refused.txt" 2>&1
+  cat "$work/refused.txt"
+  tr -s ' \n' ' ' <"$work/refused.txt" | grep -qF -- "$text"
+}
+absent_components() { # each with its own reason
+  cp -r "$work/static" "$work/without"
+  find "$work/without" -name 'deepseek-redis-targets*' -delete   # as it is where hiredis was missing
+  refuses 'deepseek::redis is not in this installation' without
+  refuses 'there is no component mongo' static -DCOMPONENTS=mongo
+  export PKG_CONFIG_LIBDIR=/nowhere
+  refuses 'deepseek::redis needs PkgConfig::HIREDIS, which was not found' static "${no_package[@]}"
+  refuses 'deepseek::prometheus needs prometheus-cpp::pull, which was not found' static "${no_package[@]}"
+  refuses 'deepseek::sqlite needs SQLite::SQLite3, which was not found' static "${no_package[@]}"
+}
 third_party() { pkg-config --libs libcurl libcrypto simdjson; }
 one_tu() { # copied in: nothing but the headers
   local embedded=(-DDEEPSEEK_EMBEDDED -I"$work/static/include")
@@ -110,6 +148,14 @@ consumer fetch-content cmake_consumer fetch_content none "${from_source[@]}"
 consumer header-only cmake_consumer header_only static
 consumer pkg-config-static pkg_config static
 consumer pkg-config-shared pkg_config shared
+if has_components; then
+  consumer components-static components static
+  consumer components-shared components shared
+  consumer components-not-asked-for unneeded
+  consumer components-absent absent_components
+else
+  printf 'SKIPPED: consumers: components: hiredis, SQLite or prometheus-cpp was missing when the library was built\n'
+fi
 consumer one-tu one_tu
 consumer one-tu-beside-library both_modes
 consumer modes-do-not-mix mixed_modes_do_not_link
