@@ -187,7 +187,7 @@ class Report:
         def cost(mode, path, requests):
             return ratio(self.pairs(self.sdk, mode, path, requests, 1, 20, every, none), "cpu_us")
         self.row("all policies / none: CPU of a streamed event; of a call that is not streamed", "", "",
-                 f"{cost('parse', '/n2000', 100):.3f} x; {cost('json', '/', 2000):.2f} x")
+                 f"{cost('parse', '/n20000', 20):.2f} x; {cost('json', '/', 5000):.2f} x")
 
     def beside(self, name):
         program = os.path.join(os.path.dirname(self.sdk), name)
