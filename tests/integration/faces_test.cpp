@@ -3,6 +3,8 @@
 #include "support/clients.hpp"
 
 #include <deepseek/coro.hpp>
+#include <deepseek/http/curl.hpp>
+#include <deepseek/transport/http.hpp>
 
 #include <atomic>
 #include <set>
@@ -297,4 +299,22 @@ TEST_CASE("thinking, models, balance and FIM", "[integration]") {
   REQUIRE_FALSE(client.complete(fim).value().content().empty());
   REQUIRE_FALSE(client.complete_stream(fim).result().value().content().empty());
   REQUIRE(server.requests().back().path == "/beta/completions");
+}
+
+TEST_CASE("an engine or a transport that the host keeps may outlive its client", "[integration]") {
+  test::Double server;
+  ClientOptions options = server.client_options();
+  CurlOptions curl;
+  curl.read_cleartext = GENERATE(true, false);
+  const bool as_transport = GENERATE(true, false);
+  std::shared_ptr<HttpEngine> engine = make_curl_engine(curl).value();
+  if (as_transport)
+    options.transport = make_http_transport(std::move(engine));
+  else
+    options.http_engine = std::move(engine);
+  {
+    const auto client = DeepSeekClient::create(options).value();
+    CHECK(client.chat("hello"));  // leaves an idle connection behind
+  }
+  CHECK(options.transport.use_count() + options.http_engine.use_count() == 1);  // and goes when `options` does
 }

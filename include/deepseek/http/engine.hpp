@@ -112,8 +112,11 @@ class HttpTransfer {
 class HttpEngine {
  public:
   virtual ~HttpEngine() = default;
-  /// Called once, before the first request; `loop` outlives the engine.
+  /// Called once, before the first request; `loop` lives until detach().
   virtual void attach(Loop& loop) = 0;
+  /// Called when the client goes, perhaps on another thread than the loop's but never beside it: transfers are dropped
+  /// without a word, and the loop must not be used any more. A host may keep the engine for longer than its client.
+  virtual void detach() {}
   /// Begins a request. Never calls the handler before it returns.
   virtual std::shared_ptr<HttpTransfer> start(HttpRequest request, std::shared_ptr<HttpHandler> handler) = 0;
 };

@@ -13,6 +13,9 @@ class Pipeline {
  public:
   /// Sorts `policies` by phase (stable inside a phase).
   Pipeline(std::vector<std::shared_ptr<Policy>> policies, std::shared_ptr<Transport> transport, Loop& loop);
+  ~Pipeline();
+  Pipeline(const Pipeline&) = delete;
+  Pipeline& operator=(const Pipeline&) = delete;
   void start(CallPtr call, SinkPtr sink) const { Next(this, 0)(std::move(call), std::move(sink)); }
   Transport& transport() const { return *transport_; }
 

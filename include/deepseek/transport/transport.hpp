@@ -260,8 +260,11 @@ class Transport {
   /// True if nobody on the way to `endpoint` can read what is sent: it is encrypted or stays on this machine. No
   /// credential is sent otherwise, unless the endpoint allows it. Here: https, or http to loopback. Any thread.
   virtual bool confidential(const Endpoint& endpoint) const { return detail::is_confidential_http(endpoint); }
-  /// Called once before the first call; `loop` outlives the transport.
+  /// Called once before the first call; `loop` lives until detach().
   virtual void attach(Loop& loop) = 0;
+  /// Called when the client goes, after its calls have ended, perhaps on another thread than the loop's but never
+  /// beside it. A host may keep the transport for longer than its client.
+  virtual void detach() {}
   /// Sends one attempt of `call`. Never calls `sink` before it returns. Sets call->on_abort and on_pause, heeds
   /// call->paused, and takes both back before it ends the call.
   virtual void start(CallPtr call, SinkPtr sink) = 0;

@@ -101,7 +101,7 @@ DEEPSEEK_DECL bool CurlEngine::open() {
   return true;
 }
 
-DEEPSEEK_DECL CurlEngine::~CurlEngine() {
+DEEPSEEK_DECL void CurlEngine::detach() {
   cleartext_.reset();
   const auto live = std::exchange(live_, {});  // a receiver may cancel another transfer as it goes
   for (const auto& transfer : live) transfer->state_ = CurlTransfer::State::ended;
@@ -110,10 +110,11 @@ DEEPSEEK_DECL CurlEngine::~CurlEngine() {
     curl_multi_remove_handle(multi_, transfer->easy_);
     curl_easy_cleanup(transfer->easy_);
   }
-  for (const Free& free : free_) curl_easy_cleanup(free.easy);
-  if (multi_) curl_multi_cleanup(multi_);
-  curl_slist_free_all(resolve_);
-  if (loop_) loop_->unschedule(timer_);
+  for (const Free& free : std::exchange(free_, {})) curl_easy_cleanup(free.easy);
+  if (multi_) curl_multi_cleanup(std::exchange(multi_, nullptr));
+  sockets_.clear();
+  curl_slist_free_all(std::exchange(resolve_, nullptr));
+  if (loop_) std::exchange(loop_, nullptr)->unschedule(timer_);
 }
 
 DEEPSEEK_DECL void CurlEngine::set_common_options(CURL* easy) {

@@ -110,10 +110,11 @@ class CurlTransfer final : public HttpTransfer, public std::enable_shared_from_t
 class CurlEngine final : public HttpEngine, public Connector {
  public:
   explicit CurlEngine(CurlOptions options) : options_(std::move(options)) {}
-  ~CurlEngine() override;
+  ~CurlEngine() override { CurlEngine::detach(); }
   bool open();
 
   void attach(Loop& loop) override;
+  void detach() override;
   std::shared_ptr<HttpTransfer> start(HttpRequest request, std::shared_ptr<HttpHandler> handler) override;
 
  private:

@@ -23,6 +23,11 @@ DEEPSEEK_DECL Pipeline::Pipeline(std::vector<std::shared_ptr<Policy>> policies, 
   transport_->attach(loop);
 }
 
+DEEPSEEK_DECL Pipeline::~Pipeline() {
+  policies_.clear();
+  transport_->detach();
+}
+
 DEEPSEEK_DECL void Next::operator()(CallPtr call, SinkPtr sink) const {
   if (call->ended) return;  // somebody held it without on_abort, and was not waited for
   if (index_ == pipeline_->policies_.size()) {

@@ -473,6 +473,7 @@ class HttpTransport final : public Transport {
     loop_ = &loop;
     engine_->attach(loop);
   }
+  void detach() override { engine_->detach(); }
   void start(CallPtr call, SinkPtr sink) override {
     Result<std::string> address = addresses_.find(*call);
     std::make_shared<HttpExchange>(*loop_, std::move(call), std::move(sink))->begin(*engine_, std::move(address));
