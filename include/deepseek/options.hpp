@@ -17,6 +17,7 @@
 #include <deepseek/policy/cost_meter.hpp>
 #include <deepseek/policy/degrade.hpp>
 #include <deepseek/policy/failover.hpp>
+#include <deepseek/policy/hedge.hpp>
 #include <deepseek/policy/limiter.hpp>
 #include <deepseek/policy/policy.hpp>
 #include <deepseek/policy/resume.hpp>
@@ -54,6 +55,7 @@ struct ClientOptions {
   RetryOptions retry = {};                ///< when a failed request is sent again
   FailoverOptions failover = {};          ///< which of several endpoints is asked
   BreakerOptions breaker = {};            ///< when an endpoint is left alone; off by default
+  HedgeOptions hedge = {};                ///< when a request is sent a second time; off by default
   ResumeOptions resume = {};              ///< whether a stream that broke off is gone on with; off by default
   DegradeOptions degrade = {};            ///< what stands in for an answer that failed; nothing by default
   LimitOptions limits = {};               ///< how much this client may ask for; none by default

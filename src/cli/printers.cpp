@@ -50,13 +50,14 @@ std::string counted(int count, const char* one, const char* many) {
   return fmt::format("{} {}", count, count == 1 ? one : many);
 }
 
-/// ", 3 attempts (2 retries, 1 failover), from the cache (disk), 0.000123 USD"
+/// ", 4 attempts (2 retries, 1 hedge, 1 failover), from the cache (disk), 0.000123 USD"
 std::string way_text(const CallInfo& info, const CallFacts& facts) {
   std::string text;
   if (info.attempts > 1) {
     text += fmt::format(", {} attempts", info.attempts);
     std::string how;
     if (info.retries) how = counted(info.retries, "retry", "retries");
+    if (info.hedges) how += (how.empty() ? "" : ", ") + counted(info.hedges, "hedge", "hedges");
     if (facts.failovers) how += (how.empty() ? "" : ", ") + counted(facts.failovers, "failover", "failovers");
     if (!how.empty()) text += " (" + how + ')';
   }

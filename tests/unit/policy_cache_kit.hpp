@@ -48,6 +48,7 @@ struct TapeDecoder final : Decoder {
   Error error_from_body(int, std::string_view) override { return Error(ErrorCode::http_error, "status"); }
   TokenUsage usage() const override { return {10, 0, 5, 0}; }
   void reset() override { seen.clear(); }
+  std::shared_ptr<Decoder> another() const override { return std::make_shared<TapeDecoder>(); }
 
   std::vector<std::string> seen;
   int concluded = 0;

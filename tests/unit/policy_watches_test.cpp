@@ -37,7 +37,7 @@ TEST_CASE("an endpoint's breaker is told when it opens, tries and closes", "[pol
   const auto attempt = [&](detail::EndpointVerdict verdict) {
     Call call;
     const bool permitted = router.choose(call) != nullptr;
-    if (permitted) router.report(call, verdict, loop.now());
+    if (permitted) router.report(call, verdict);
     return permitted;
   };
   for (int i = 0; i < 2; ++i) REQUIRE(attempt(detail::EndpointVerdict::failed));

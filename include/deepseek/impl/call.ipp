@@ -35,8 +35,8 @@ DEEPSEEK_DECL bool any_speaks_deepseek(const std::vector<Endpoint>& endpoints) {
 DEEPSEEK_DECL std::vector<std::shared_ptr<Policy>> all_policies(const ClientOptions& options,
                                                                 const std::shared_ptr<Transport>& transport) {
   const ObserveOptions observe = {options.metrics, options.log, options.log_level, options.traceparent, options.clock};
-  auto policies = make_base_policies(
-      {options.endpoints, transport, options.retry, options.failover, options.breaker, &observe, options.clock});
+  auto policies = make_base_policies({options.endpoints, transport, options.retry, options.failover, options.breaker,
+                                      &observe, options.clock, options.hedge});
   const auto add = [&policies](std::shared_ptr<Policy> policy) { policies.push_back(std::move(policy)); };
   std::vector<std::string> base_urls;
   base_urls.reserve(options.endpoints.size());
@@ -255,6 +255,7 @@ DEEPSEEK_DECL CallInfo LiveCall::take_info() {
   CallInfo info;
   info.attempts = facts.attempts;
   info.retries = facts.retries;
+  info.hedges = facts.hedges;
   if (!facts.cache_level.empty()) info.cache = facts.cache_level;
   if (call_->endpoint) info.endpoint = call_->endpoint->base_url;
   info.degraded = facts.degraded;

@@ -251,6 +251,14 @@ DEEPSEEK_DECL std::optional<Error> check_options(ClientOptions& options) {
   if (auto error = check(options.retry)) return error;
   if (auto error = check(options.failover, options.endpoints)) return error;
   if (auto error = check(options.breaker)) return error;
+  if (auto error = check(options.hedge)) return error;
+  const auto ends_before = [&options](std::chrono::milliseconds limit) {
+    return limit.count() > 0 && limit <= options.hedge.after;
+  };
+  if (ends_before(options.timeouts.first_byte) && ends_before(options.timeouts.first_token))
+    return Error(ErrorCode::invalid_options,
+                 "ClientOptions::hedge begins when timeouts.first_byte and first_token have struck already",
+                 "set HedgeOptions::after below one of them");
   if (auto error = check(options.limits)) return error;
   // Not even looked at without need: a digest makes OpenSSL load what it has, five million instructions.
   if (options.cache.any())

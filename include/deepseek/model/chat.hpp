@@ -96,6 +96,7 @@ struct CallInfo {
   bool reasoning_only = false;    ///< complete, but only reasoning came
   std::string cache = "off";      ///< off, miss, or the level that answered: memory, redis, disk
   int retries = 0;                ///< of the attempts, those that repeated a failed one
+  int hedges = 0;                 ///< of the attempts, those made beside one that was slow to answer
   std::string endpoint = {};      ///< base URL of the server that answered; empty: none was asked
   std::string degraded = {};  ///< how it is less than was asked for (a fallback model, a stale copy); empty: it is not
   std::string degraded_because = {};  ///< the error of the answer that was asked for, one line; empty: it is not

@@ -2,6 +2,7 @@
 #pragma once
 #include <deepseek/policy/breaker.hpp>
 #include <deepseek/policy/failover.hpp>
+#include <deepseek/policy/hedge.hpp>
 #include <deepseek/policy/policy.hpp>
 #include <deepseek/policy/retry.hpp>
 
@@ -34,8 +35,10 @@ struct BasePolicies {
   BreakerOptions breaker = {};
   const ObserveOptions* observe = nullptr;  ///< who is told when a breaker changes; null: nobody. Read at once
   std::shared_ptr<const Clock> clock = {};  ///< null: the system's
+  HedgeOptions hedge = {};
 };
-/// Deadline, retry (where something may be repeated or learned), route with its breakers, authorise.
+/// Deadline, retry (where something may be repeated or learned), hedge (where it is wanted), route with its breakers,
+/// authorise.
 std::vector<std::shared_ptr<Policy>> make_base_policies(const BasePolicies& options);
 /// The same without retry.
 std::vector<std::shared_ptr<Policy>> make_base_policies(const std::vector<Endpoint>& endpoints,

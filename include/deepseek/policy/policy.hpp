@@ -11,7 +11,8 @@
 DEEPSEEK_BEGIN_NAMESPACE
 
 /// Where in the pipeline a policy stands. Order is by phase, never by insertion: once per operation from
-/// check to retry, once per attempt from route to observe_attempt.
+/// check to retry, once per attempt from route to observe_attempt. The hedge policy between them makes two attempts of
+/// one.
 enum class Phase {
   check,
   deadline,
@@ -22,6 +23,7 @@ enum class Phase {
   resume,
   single_flight,
   retry,
+  hedge,
   route,
   breaker,
   admission,

@@ -122,6 +122,8 @@ class Decoder {
   /// The frames that follow are of another reply, which goes on where this one broke off: the text stays. If that
   /// reply begins with at least `overlap` bytes that end the text so far, they are taken out of its frames.
   virtual void go_on(std::size_t overlap) { (void)overlap; }
+  /// A fresh one of the same kind, for a second request beside this one's; null: there can be none.
+  virtual std::shared_ptr<Decoder> another() const { return nullptr; }
 };
 
 /// The codec's hand on a request: what policies may ask of a body without ever parsing it. Stateless, static storage,
@@ -205,10 +207,12 @@ struct Call {
   const RequestCodec* codec = nullptr;  ///< null: the request has no body that could be another
   Priority priority = Priority::interactive;
   CacheUse cache = CacheUse::normal;
+  bool may_wait = true;  ///< for its turn where limits leave no room; otherwise it is refused then
 
-  // Of the route policy: where the last attempt went (-1: nowhere yet), and a bit for each endpoint this call is done
-  // with.
+  // Of the route policy: where the last attempt went (-1: nowhere yet), since when (nothing: its end is known), and a
+  // bit for each endpoint this call is done with.
   int endpoint_index = -1;
+  std::optional<TimePoint> asked_since = {};
   std::uint64_t endpoints_left = 0;
 
   bool ended = false;  ///< the operation is over: an attempt that comes too late is not started

@@ -81,6 +81,7 @@ class ChatReplyDecoder final : public ReplyDecoder {
   void reset() override;
   std::optional<AnswerSoFar> so_far() const override;
   void go_on(std::size_t overlap) override;
+  std::shared_ptr<Decoder> another() const override { return std::make_shared<ChatReplyDecoder>(stream_); }
 
   ChatReply& reply() override;
   std::uint64_t answer_bytes() const override { return answer_bytes_; }

@@ -39,8 +39,11 @@ class Router {
   bool has_other(const Call& call) const noexcept;
   /// The call is done with the endpoint of its last attempt.
   void leave(Call& call) const noexcept;
-  /// How the last attempt of `call`, begun at `started`, ended. Once for each choose() that gave an endpoint.
-  void report(Call& call, EndpointVerdict verdict, TimePoint started);
+  /// The call is done with endpoint `than` (-1: none) if there is a healthy one beside it.
+  void prefer_other(Call& call, int than) const;
+  /// How the last attempt of `call` ended. Needed for each choose() that gave an endpoint; a second time it does
+  /// nothing.
+  void report(Call& call, EndpointVerdict verdict);
   /// True if reports are of any use.
   bool learns() const noexcept { return places_.size() > 1 || has_breaker_; }
 

@@ -239,7 +239,7 @@ class LimitedCall final : public CallSink, public LimitWaiter {
 DEEPSEEK_DECL void LimitedCall::start(std::string_view key) {
   const LimitOptions& options = core().options();
   began_ = loop().now();
-  until_ = began_ + options.max_wait;
+  until_ = began_ + (call_->may_wait ? options.max_wait : std::chrono::milliseconds(0));
   if (call_->deadline) until_ = std::min(until_, *call_->deadline);
   if (call_->weight > core().most_tokens()) {
     const std::string most = std::to_string(core().most_tokens());
@@ -298,6 +298,7 @@ DEEPSEEK_DECL Error no_shared_turn(Duration wait, const std::string& why) {
 
 DEEPSEEK_DECL void LimitedCall::begin_shared() {
   if (!state_->queued()) return ask_shared();
+  if (!call_->may_wait) return refuse(no_shared_turn({}, "it may not wait"));
   if (state_->full()) return refuse(no_shared_turn({}, "too many calls wait already"));
   wait_for_shared({});
 }

@@ -2,6 +2,7 @@
 #include <deepseek/policy/pipeline.hpp>
 
 #include <deepseek/core/detail/loop_port.hpp>
+#include <deepseek/policy/detail/hedge_policy.hpp>
 #include <deepseek/policy/detail/retry_policy.hpp>
 #include <deepseek/policy/detail/watches.hpp>
 #include <deepseek/transport/detail/url.hpp>
@@ -244,6 +245,7 @@ DEEPSEEK_DECL std::vector<std::shared_ptr<Policy>> make_base_policies(const Base
   if (options.retry.max_attempts > 1 || router->learns())
     policies.push_back(std::make_shared<detail::RetryPolicy>(
         options.retry, router, options.clock ? options.clock : std::make_shared<const Clock>(), detail::make_jitter()));
+  if (options.hedge.after.count() > 0) policies.push_back(std::make_shared<detail::HedgePolicy>(options.hedge, router));
   return policies;
 }
 

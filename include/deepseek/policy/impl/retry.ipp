@@ -60,7 +60,6 @@ class RetryPolicy::Attempts final : public CallSink, public std::enable_shared_f
 
   void begin() {
     ++tries_;
-    started_ = policy_.loop_->now();
     next_(call_, shared_from_this());
   }
 
@@ -72,7 +71,7 @@ class RetryPolicy::Attempts final : public CallSink, public std::enable_shared_f
   void on_end(std::optional<Error> error) override {
     const auto keep = shared_from_this();
     Router& router = *policy_.router_;
-    router.report(*call_, judge_endpoint(error), started_);
+    router.report(*call_, judge_endpoint(error));
     if (!error) {
       policy_.budget_.give(cost_);
       return finish(std::nullopt);
@@ -156,7 +155,6 @@ class RetryPolicy::Attempts final : public CallSink, public std::enable_shared_f
   CallPtr call_;
   SinkPtr sink_;
   Next next_;
-  TimePoint started_;
   Loop::TimerId timer_ = 0;
   int tries_ = 0;
   int backed_off_ = 0;

@@ -124,6 +124,7 @@ DEEPSEEK_DECL const std::shared_ptr<const Endpoint>& Router::choose(Call& call) 
   if (call.endpoint_index >= 0 && call.endpoint_index != choice) ++call.facts.failovers;
   call.endpoint_index = choice;
   call.endpoint = place.endpoint;
+  call.asked_since = loop_->now();
   return call.endpoint;
 }
 
@@ -137,16 +138,29 @@ DEEPSEEK_DECL void Router::leave(Call& call) const noexcept {
   if (call.endpoint_index >= 0) call.endpoints_left |= std::uint64_t{1} << call.endpoint_index;
 }
 
+DEEPSEEK_DECL void Router::prefer_other(Call& call, int than) const {
+  if (than < 0) return;
+  const TimePoint now = loop_->now();
+  const std::uint64_t left = call.endpoints_left | std::uint64_t{1} << than;
+  for (std::size_t i = 0; i < places_.size(); ++i) {
+    const Place& place = places_[i];
+    if ((left >> i & 1) != 0 || place.cool_until > now || !place.breaker.permits(now)) continue;
+    call.endpoints_left = left;
+    return;
+  }
+}
+
 DEEPSEEK_DECL void Router::cool(Place& place) {
   place.cool_until = loop_->now() + options_.cool_down * (1 << std::min(place.cool_downs, 3));
   ++place.cool_downs;
   place.failures = 0;
 }
 
-DEEPSEEK_DECL void Router::report(Call& call, EndpointVerdict verdict, TimePoint started) {
-  if (call.endpoint_index < 0 || !learns()) return;
+DEEPSEEK_DECL void Router::report(Call& call, EndpointVerdict verdict) {
+  const auto since = std::exchange(call.asked_since, std::nullopt);
+  if (!since || !learns()) return;
   Place& place = places_[static_cast<std::size_t>(call.endpoint_index)];
-  learn(place, verdict, loop_->now() - started);
+  learn(place, verdict, loop_->now() - *since);
   tell(place);
 }
 

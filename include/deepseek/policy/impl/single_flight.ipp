@@ -57,6 +57,9 @@ class Flight final : public CallSink, public Decoder, public std::enable_shared_
     return Error(ErrorCode::http_error, "the server answered with an error");
   }
   TokenUsage usage() const override { return concluded_ ? concluded_->call->decoder->usage() : TokenUsage(); }
+  std::shared_ptr<Decoder> another() const override {
+    return members_.empty() ? nullptr : members_.front()->call->decoder->another();
+  }
   void reset() override {
     for (const MemberPtr& member : members_) {
       member->call->decoder->reset();

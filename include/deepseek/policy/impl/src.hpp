@@ -6,6 +6,7 @@
 #include <deepseek/policy/impl/cache_store.ipp>
 #include <deepseek/policy/impl/cost.ipp>
 #include <deepseek/policy/impl/degrade.ipp>
+#include <deepseek/policy/impl/hedge.ipp>
 #include <deepseek/policy/impl/limits.ipp>
 #include <deepseek/policy/impl/observe.ipp>
 #include <deepseek/policy/impl/pipeline.ipp>
