@@ -35,6 +35,8 @@ constexpr std::size_t most_live = 64;
 constexpr std::uint32_t most_in_flight = 48;
 constexpr std::uint64_t requests_per_minute = 12'000;
 constexpr std::uint64_t requests_burst = 200;
+constexpr std::uint32_t room_for_hedges = 2;  // so many times that: where there is a queue nothing is hedged
+constexpr std::uint64_t rate_for_hedges = 100;
 constexpr auto slack = 1500ms;  // of a busy machine, under sanitizers
 
 class Dice {
@@ -155,14 +157,14 @@ struct LoggedAttempt {
 };
 
 struct Chaos {
-  explicit Chaos(std::uint64_t seed) : dice(seed) {
+  Chaos(std::uint64_t seed, bool hedges) : dice(seed), hedged(hedges) {
     for (std::size_t i = 0; i < servers; ++i) {
       doubles[i] = std::make_unique<Double>();
       doubles[i]->script(script(dice, i));
     }
     LimitOptions limits;
-    limits.in_flight = most_in_flight;
-    limits.requests_per_minute = requests_per_minute;
+    limits.in_flight = most_in_flight * (hedged ? room_for_hedges : 1);
+    limits.requests_per_minute = requests_per_minute * (hedged ? rate_for_hedges : 1);
     limits.requests_burst = requests_burst;
     limiter = Limiter::create(limits).value();
     client = std::make_unique<DeepSeekClient>(DeepSeekClient::create(options()).value());
@@ -185,6 +187,7 @@ struct Chaos {
     all.failover.cool_down = 100ms;
     all.breaker.minimum_calls = 20;
     all.breaker.open_for = 100ms;
+    if (hedged) all.hedge.after = 50ms;
     all.limiter = limiter;
     all.cache.memory_bytes = 1 * MiB;
     all.metrics = metrics;
@@ -278,6 +281,7 @@ struct Chaos {
   }
 
   Dice dice;
+  const bool hedged;
   std::array<std::unique_ptr<Double>, servers> doubles;
   std::shared_ptr<Metrics> metrics = std::make_shared<Metrics>();
   Limiter limiter = Limiter::create({}).value();
@@ -339,26 +343,30 @@ void check_calls(const std::vector<CallRecord>& records) {
 
 TEST_CASE("a thousand calls to servers that fail at random keep every promise", "[integration][concurrent]") {
   const std::uint64_t seed = seed_of_this_run();
-  INFO("DEEPSEEK_CHAOS_SEED=" << seed);
-  Chaos chaos(seed);
+  const bool hedged = GENERATE(false, true);
+  INFO("DEEPSEEK_CHAOS_SEED=" << seed << (hedged ? ", hedged" : ""));
+  Chaos chaos(seed, hedged);
   chaos.run();
   const double minutes = std::chrono::duration<double>(std::chrono::steady_clock::now() - chaos.began).count() / 60;
   chaos.client.reset();
 
   std::map<std::string, std::size_t> ends;
   std::size_t attempts_told = 0;
+  int hedges = 0;
   std::size_t never_sent = 0;
   for (const CallRecord& call : chaos.records) {
     REQUIRE(call.result.has_value());
     ++ends[*call.result ? "" : to_string(call.result->error().code())];
     const int attempts = *call.result ? (*call.result)->info.attempts : call.result->error().attempts();
     attempts_told += static_cast<std::size_t>(attempts);
+    if (*call.result) hedges += (*call.result)->info.hedges;
     if (attempts == 0) ++never_sent;
   }
   INFO("as the callers saw: " << in_words(ends));
   check_calls(chaos.records);
   CHECK(ends[""] > calls / 2);
   CHECK(ends.size() >= 5);
+  CHECK((hedges > 0) == hedged);
 
   // Nothing is left behind.
   CHECK(chaos.limiter.state().in_flight == 0);
@@ -367,10 +375,11 @@ TEST_CASE("a thousand calls to servers that fail at random keep every promise", 
 
   // Budgets.
   const std::size_t seen = chaos.requests_seen();
-  CHECK(static_cast<double>(seen) <= requests_burst + requests_per_minute * minutes);
-  CHECK(chaos.most_taken <= most_in_flight);
+  const LimitOptions& limits = chaos.limiter.options();
+  CHECK(static_cast<double>(seen) <= requests_burst + static_cast<double>(limits.requests_per_minute) * minutes);
+  CHECK(chaos.most_taken <= limits.in_flight);
   CHECK(chaos.most_taken > most_in_flight / 2);
-  CHECK(chaos.most_active <= most_in_flight);
+  CHECK(chaos.most_active <= limits.in_flight);
 
   // The metrics count what the servers saw. Each attempt carries a span of its own; only one that got no answer may
   // have been given up before a server read it, or sent again on a fresh connection by the HTTP engine.

@@ -12,8 +12,8 @@ DEEPSEEK_BEGIN_NAMESPACE
 /// endpoint if a healthy one is left, else to the same. The first of the two that answers is the reply; the other is
 /// broken off at once, and nothing of it is ever delivered. What comes before the first token is held back until then.
 ///
-/// Off by default: both requests are paid for. A hedge takes its own place under the limits and budgets of the client
-/// but never waits for one: where there is no room, it is not sent. Chat and FIM only.
+/// Off by default: both requests are paid for. A hedge takes its own place under the limits and budgets of the client,
+/// but is not sent where it would have to wait for one. Chat and FIM only; RetryOptions::max_attempts counts both once.
 struct HedgeOptions {
   /// How long an attempt may be without a first token, counted from when it was sent; where it waited for its turn
   /// before, up to twice as long. 0: nothing is hedged. Else 1 ms to 1 h, and well above the usual time.
