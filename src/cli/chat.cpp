@@ -164,6 +164,7 @@ constexpr OptionSpec chat_options[] = {
     {"no-stream", nullptr, "wait for the whole answer"},
     cache_option,
     metrics_port_option,
+    hedge_after_option,
 };
 
 }  // namespace

@@ -55,6 +55,7 @@ constexpr OptionSpec fim_options[] = {
     {"no-stream", nullptr, "wait for the whole text"},
     cache_option,
     metrics_port_option,
+    hedge_after_option,
 };
 
 }  // namespace

@@ -146,6 +146,11 @@ Result<void> read_numbers(const Args& args, ConnectionOptions& connection) {
     if (!retries) return retries.error();
     connection.retries = static_cast<int>(*retries);
   }
+  if (const std::string* text = args.value("hedge-after")) {
+    auto after = parse_integer("hedge-after", *text, 1, 3'600'000);
+    if (!after) return after.error();
+    connection.hedge_after = std::chrono::milliseconds(*after);
+  }
   if (const std::string* text = args.value("metrics-port")) {
     auto port = parse_integer("metrics-port", *text, 0, 65535);
     if (!port) return port.error();
@@ -167,6 +172,7 @@ Result<ClientOptions> with_connection(ClientOptions options, const ConnectionOpt
   if (!connection.model.empty()) options.model = connection.model;
   options.timeouts.total = connection.timeout;
   options.retry.max_attempts = 1 + connection.retries;
+  options.hedge.after = connection.hedge_after;
   options.tls.ca_file = connection.ca_file;
   options.proxy = proxy_options(connection);
   if (connection.log_file.empty()) return options;

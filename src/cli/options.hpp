@@ -18,6 +18,10 @@ inline constexpr OptionSpec cache_option = {
     "cache", "DIR", "keep complete answers in this folder, and answer an equal request from it"};
 inline constexpr OptionSpec metrics_port_option = {
     "metrics-port", "N", "serve metrics for Prometheus on 127.0.0.1 meanwhile; 0: a free port, which\nis told"};
+inline constexpr OptionSpec hedge_after_option = {
+    "hedge-after", "MS",
+    "ask once more if nothing was shown after MS milliseconds, another --endpoint if there\nis one; the first answer "
+    "counts, both are paid for"};
 
 /// --oauth-*: a token instead of a key.
 struct OAuthFlags {
@@ -36,7 +40,8 @@ struct ConnectionOptions {
   std::string proxy;  ///< "env": as the environment says
   std::string model;
   std::chrono::milliseconds timeout{0};
-  int retries = 0;  ///< after the first request, over all servers
+  int retries = 0;                           ///< after the first request, over all servers
+  std::chrono::milliseconds hedge_after{0};  ///< 0: nothing is asked twice
   std::optional<OAuthFlags> oauth;
   std::string cache_folder;         ///< empty: nothing is kept
   std::string log_file;             ///< empty: nothing is logged

@@ -611,6 +611,18 @@ TEST_CASE("command: --endpoint is asked in its order, and the next one when that
   CHECK(second.requests().size() == 3);
 }
 
+TEST_CASE("command: --hedge-after asks another server when the first is slow") {
+  Double first, second;
+  first.script({say("Slow").stall_after_events(1)});
+  second.script({say("Quick")});
+  const Run told =
+      run_with({"DEEPSEEK_API_KEY=" + std::string(key)}, {"chat", "hi", "--endpoint", first.base_url(), "--endpoint",
+                                                          second.base_url(), "--hedge-after", "50", "--retries", "0"});
+  CHECK(told.code == 0);
+  CHECK(told.out == "Quick\n");
+  CHECK(told.err.find("2 attempts (1 hedge)") != std::string::npos);
+}
+
 TEST_CASE("command: a wrong one among several --endpoint is named") {
   Double server;
   const Run result = run_with({"DEEPSEEK_API_KEY=" + std::string(key)},
@@ -822,6 +834,8 @@ TEST_CASE("command: usage errors name the option, exit with 2 and print nothing 
       {{"chat", "a", "--cache", ""}, "--cache"},
       {{"chat", "a", "--log", ""}, "--log is empty"},
       {{"chat", "a", "--metrics-port", "65536"}, "--metrics-port"},
+      {{"chat", "a", "--hedge-after", "0"}, "--hedge-after"},
+      {{"fim", "--prompt", "a", "--hedge-after", "3600001"}, "--hedge-after"},
       {{"chat", "a", "--oauth-token-url", "https://u"}, "needs --oauth-client-id"},
       {{"chat", "a", "--oauth-client-id", "u"}, "needs --oauth-token-url"},
       {{"chat", "a", "--oauth-client-secret-file", "u"}, "needs --oauth-token-url"},

@@ -262,6 +262,22 @@ TEST_CASE("a reader that is slow holds both back, and reads each byte once", "[i
   CHECK(seen == text);
 }
 
+TEST_CASE("an answer that waits for its reader is not late", "[integration][hedge]") {
+  Scene s;
+  s.first.script({say("long there").after(late / 2)});
+  const auto client = s.client();
+  auto stream = client.stream(ask("hi"));
+  REQUIRE(client.models().has_value());   // drives the loop for both, and then nobody does
+  std::this_thread::sleep_for(3 * late);  // the reader is busy
+  std::string text;
+  for (const ChatChunk& chunk : stream) text += chunk.content();
+  const auto reply = stream.result();
+  REQUIRE(reply.has_value());
+  CHECK(text == "long there");
+  CHECK(reply->info.hedges == 0);
+  CHECK(s.second.requests().empty());
+}
+
 TEST_CASE("an answer that a hedge won may be cut off and gone on with", "[integration][hedge]") {
   Scene s;
   s.options.resume.enabled = true;
