@@ -101,6 +101,7 @@ TEST_CASE("the hedge goes elsewhere, wins, and is the whole reply", "[policy][he
   CHECK(one.sink->frames.empty());
   f.request(1).facts.http_status = 200;
   f.request(1).facts.trace_id = "second";
+  f.request(1).authorization = Secret("Bearer second");
   f.transport->frame(1, "t 1");
   CHECK(f.transport->aborted == 1);  // at once
   CHECK(one.sink->frames == Strings{"role of the second", "t 1"});
@@ -119,6 +120,7 @@ TEST_CASE("the hedge goes elsewhere, wins, and is the whole reply", "[policy][he
   CHECK(facts.usage->completion == 5);
   CHECK(one.call->endpoint->base_url == far_away);
   CHECK(one.call->endpoints_left == 0);
+  CHECK(one.call->authorization == Secret("Bearer second"));  // what logs must not show
   check_released(*one.call);
   CHECK(f.loop.timers() == 0);
 }
@@ -394,7 +396,10 @@ TEST_CASE("a call may be given up from inside what it is told", "[policy][hedge]
   f.start_both(one);
   f.transport->frame(winner, "role");
   f.transport->frame(winner, "more");
-  one.sink->during = [&] { one.abort(); };
+  one.sink->during = [&] {
+    one.abort();
+    CHECK(one.sink->ends == 0);  // not before the consumer has returned
+  };
   SECTION("with a token") { f.transport->frame(winner, "t 1"); }
   SECTION("with the end") { f.transport->end(winner); }
   SECTION("with a failure") {
@@ -441,6 +446,19 @@ TEST_CASE("a paused call is not late", "[policy][hedge]") {
   f.transport->frame(1, "t 1");
   one.call->pause(true);
   CHECK(f.request(1).paused);
+}
+
+TEST_CASE("a paused call that is answered meanwhile is not hedged when it goes on", "[policy][hedge]") {
+  Fixture f;
+  One one;
+  f.start(one);
+  one.call->pause(true);
+  f.loop.advance(10s);
+  f.transport->frame(0, "t 1");
+  one.call->pause(false);
+  CHECK(f.loop.timers() == 0);
+  f.transport->end(0);
+  CHECK(one.complete());
 }
 
 TEST_CASE("what costs nothing, cannot be decoded twice or must not be repeated is not hedged", "[policy][hedge]") {
@@ -667,6 +685,22 @@ TEST_CASE("each of the two is reported to its breaker once, and no trial is lost
   f.transport->frame(4, "t");
   f.transport->end(4);
   CHECK(third.complete());
+}
+
+TEST_CASE("an attempt is reported once, whoever else reports it", "[policy][hedge]") {
+  BreakerOptions breaker;
+  breaker.minimum_calls = 2;
+  deepseek_tests::FakeLoop loop;
+  detail::Router router({{near_by}}, FailoverOptions(), breaker);
+  router.attach(loop);
+  Call call;
+  for (int i = 0; i < 2; ++i) {
+    REQUIRE(router.choose(call));
+    router.report(call, detail::EndpointVerdict::failed);
+    if (i == 0) router.report(call, detail::EndpointVerdict::failed);
+  }
+  CHECK_FALSE(router.choose(call));  // open after two, not before
+  router.report(call, detail::EndpointVerdict::failed);
 }
 
 TEST_CASE("calls that share a request share its hedge", "[policy][hedge]") {
