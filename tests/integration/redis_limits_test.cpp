@@ -49,10 +49,10 @@ struct Hand {
   ~Hand() {
     loop.run([&] { budget.reset(); });
   }
-  BudgetGrant take(std::uint64_t tokens = 0, const std::string& model = "") {
+  BudgetGrant take(std::uint64_t tokens = 0, const std::string& model = "", const std::string& user = "") {
     BudgetGrant answer;
     loop.until_done([&](auto done) {
-      budget->take({model, "", tokens}, [&answer, done](BudgetGrant grant) {
+      budget->take({model, user, tokens}, [&answer, done](BudgetGrant grant) {
         answer = grant;
         done();
       });
@@ -180,6 +180,23 @@ TEST_CASE("two clients share slots, requests and tokens", "[redis]") {
     CHECK_FALSE(a.take(0, "pro").granted);
     options.name = "other";
     CHECK(Hand(redis.address(), options).take(0, "pro").granted);
+  }
+  SECTION("each user for himself, whichever client asks; more than can be told apart share one") {
+    SharedLimitOptions options = limits_of(0, 0, 1);
+    options.per_user = true;
+    Hand a(redis.address(), options);
+    Hand b(redis.address(), options);
+    CHECK(a.take(0, "flash", "ann").granted);
+    CHECK(b.take(0, "pro", "bob").granted);
+    CHECK_FALSE(b.take(0, "pro", "ann").granted);
+    CHECK_FALSE(a.take(0, "flash", "bob").granted);
+    CHECK(a.take().granted);
+    CHECK_FALSE(b.take().granted);
+    const RedisReply keys = say(redis, {"KEYS", "*"});
+    for (const RedisReply& key : keys.elements) CHECK(key.text.find("ann") == std::string::npos);
+    int granted = 0;
+    for (int i = 0; i < 1100; ++i) granted += a.take(0, "flash", "user-" + std::to_string(i)).granted ? 1 : 0;
+    CHECK(granted == 1024 - 3 + 1);
   }
 }
 

@@ -14,7 +14,11 @@ struct SharedLimitOptions {
   /// Of all processes together. The bursts mean what they mean in a client; requests_burst 0 is a twentieth of a
   /// minute's requests. `adaptive` is refused: an adaptive limit belongs to one client.
   Limits limits = {};
-  bool per_model = false;         ///< each model has these limits for itself
+  bool per_model = false;  ///< each model has these limits for itself
+  /// Each user id has them for itself (with per_model: for each model); no id counts as one. Redis sees a digest of the
+  /// id. A client tells 1024 models and users apart at one time, idle ones go after a minute; all others share one
+  /// more. For limits per key give each key's clients a name of their own.
+  bool per_user = false;
   std::string name = "deepseek";  ///< who names the same and uses the same server shares; no braces
   std::string prefix = {};        ///< put before every key, for example for an ACL
   /// What this client allows itself of the limits while Redis is away, in percent, 1 to 100: with four clients 25

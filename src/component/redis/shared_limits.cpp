@@ -190,7 +190,7 @@ class RedisLimits final : public SharedBudget {
   bool degraded() const noexcept override { return degraded_.load(std::memory_order_relaxed); }
 
  private:
-  /// The limits of one model, or of all.
+  /// The limits of one model or user, or of all.
   struct Scope {
     Scope(const RedisLimits& owner, const std::string& key)
         : rates_key(key + ":rates"),
@@ -203,35 +203,39 @@ class RedisLimits final : public SharedBudget {
     std::uint64_t live = 0;                       // attempts of this client
     std::uint64_t untold_requests = 0;            // taken from the share, not known to Redis
     std::uint64_t untold_tokens = 0;
+    TimePoint asked = {};  // last
   };
+  using ScopePtr = std::shared_ptr<Scope>;
   struct Lease {
-    Scope* scope = nullptr;
+    ScopePtr scope = {};
     std::uint64_t reserved = 0;
     bool untold = false;  // taken from the share, and Redis does not know yet
   };
   /// A settlement that could not be sent.
   struct Unsent {
-    Scope* scope;
+    ScopePtr scope;
     std::uint64_t lease, reserved, used;
   };
   using Done = RedisConnection::Done;
   using Words = std::vector<std::string>;
 
-  static constexpr std::size_t most_scopes = 64;
+  static constexpr std::size_t most_scopes = 1024;
   static constexpr std::size_t most_unsent = 4096;
   static constexpr std::size_t most_renewed_at_once = 500;
   static constexpr milliseconds last_words{100};
   static constexpr milliseconds no_hurry{2'000};
   static constexpr Duration look_again = milliseconds(500);  // while Redis is away: it may be back by then
 
-  Scope& scope_for(std::string_view model);
+  std::string scope_name(const BudgetAsk& ask) const;
+  ScopePtr scope_for(const BudgetAsk& ask);
+  void forget_idle();
   std::string id_of(std::uint64_t lease) const { return client_name_ + ":" + std::to_string(lease); }
   Words command(const Scope& scope, std::string_view what) const;
   void run(Words words, TimePoint deadline, Done done);
-  void on_reply(Scope& scope, std::uint64_t lease, std::uint64_t tokens, const Result<RedisReply>& reply,
+  void on_reply(const ScopePtr& scope, std::uint64_t lease, std::uint64_t tokens, const Result<RedisReply>& reply,
                 const Function<void(BudgetGrant)>& done);
-  BudgetGrant take_share(Scope& scope, std::uint64_t lease, std::uint64_t tokens);
-  void remember(Scope& scope, std::uint64_t lease, std::uint64_t tokens, bool untold);
+  BudgetGrant take_share(const ScopePtr& scope, std::uint64_t lease, std::uint64_t tokens);
+  void remember(const ScopePtr& scope, std::uint64_t lease, std::uint64_t tokens, bool untold);
   void send_settlement(const Unsent& settlement);
   void settle_later(const Unsent& settlement);
   void tell_what_was_taken();
@@ -247,7 +251,7 @@ class RedisLimits final : public SharedBudget {
   const std::string sha_ = sha1(script);
   const std::string client_name_ = random_name();
   Loop* loop_ = nullptr;
-  std::map<std::string, Scope, std::less<>> scopes_;
+  std::map<std::string, ScopePtr, std::less<>> scopes_;
   std::map<std::uint64_t, Lease> leases_;
   std::deque<Unsent> unsent_;
   std::uint64_t last_lease_ = 0;
@@ -257,14 +261,31 @@ class RedisLimits final : public SharedBudget {
   std::unique_ptr<RedisConnection> connection_;  // goes first
 };
 
-RedisLimits::Scope& RedisLimits::scope_for(std::string_view model) {
-  if (!options_.per_model) model = {};
-  if (scopes_.size() >= most_scopes && scopes_.find(model) == scopes_.end()) model = "(others)";
-  const auto known = scopes_.find(model);
-  if (known != scopes_.end()) return known->second;
+std::string RedisLimits::scope_name(const BudgetAsk& ask) const {
+  std::string name(options_.per_model ? ask.model : std::string_view());
+  if (options_.per_user) name += ":user:" + sha1(ask.user_id);
+  return name;
+}
+
+RedisLimits::ScopePtr RedisLimits::scope_for(const BudgetAsk& ask) {
+  std::string name = scope_name(ask);
+  if (scopes_.size() >= most_scopes && scopes_.find(name) == scopes_.end()) forget_idle();
+  if (scopes_.size() >= most_scopes && scopes_.find(name) == scopes_.end()) name = "(others)";
+  ScopePtr& scope = scopes_[name];
   // Braces: both keys live on one node of a cluster.
-  const std::string key = options_.prefix + "limits:{" + options_.name + "}:" + std::string(model);
-  return scopes_.try_emplace(std::string(model), *this, key).first->second;
+  if (!scope) scope = std::make_shared<Scope>(*this, options_.prefix + "limits:{" + options_.name + "}:" + name);
+  scope->asked = loop_->now();
+  return scope;
+}
+
+/// Redis knows what they used. Not while it is away: then their share is all that keeps them to the limits.
+void RedisLimits::forget_idle() {
+  if (degraded()) return;
+  for (auto at = scopes_.begin(); at != scopes_.end();) {
+    const Scope& scope = *at->second;
+    const bool held = at->second.use_count() > 1 || scope.untold_requests != 0 || scope.untold_tokens != 0;
+    at = held || scope.asked + minute > loop_->now() ? std::next(at) : scopes_.erase(at);
+  }
 }
 
 // --- commands ----------------------------------------------------------------------------------------
@@ -323,7 +344,7 @@ void RedisLimits::take(const BudgetAsk& ask, Function<void(BudgetGrant)> done) {
     never.never = true;
     return done(never);
   }
-  Scope& scope = scope_for(ask.model);
+  const ScopePtr scope = scope_for(ask);
   const std::uint64_t lease = ++last_lease_;
   const std::uint64_t tokens = ask.tokens;
   if (!connection_->hopeful()) {
@@ -332,28 +353,28 @@ void RedisLimits::take(const BudgetAsk& ask, Function<void(BudgetGrant)> done) {
     return done(take_share(scope, lease, tokens));
   }
   tell_what_was_taken();
-  Words words = command(scope, "take");
+  Words words = command(*scope, "take");
   words.push_back(id_of(lease));
   words.push_back(std::to_string(tokens));
   run(std::move(words), loop_->now() + options_.ask_timeout,
-      [this, &scope, lease, tokens, done](Result<RedisReply> reply) { on_reply(scope, lease, tokens, reply, done); });
+      [this, scope, lease, tokens, done](Result<RedisReply> reply) { on_reply(scope, lease, tokens, reply, done); });
 }
 
-void RedisLimits::on_reply(Scope& scope, std::uint64_t lease, std::uint64_t tokens, const Result<RedisReply>& reply,
-                           const Function<void(BudgetGrant)>& done) {
+void RedisLimits::on_reply(const ScopePtr& scope, std::uint64_t lease, std::uint64_t tokens,
+                           const Result<RedisReply>& reply, const Function<void(BudgetGrant)>& done) {
   auto grant = grant_of(reply);
   if (!grant) {
     go_without(why_not(reply));
     grant = take_share(scope, lease, tokens);
     // Redis may have carried it out all the same.
-    if (!grant->granted) settle_later({&scope, lease, tokens, 0});
+    if (!grant->granted) settle_later({scope, lease, tokens, 0});
     return done(*grant);
   }
   go_on_with();
   if (grant->granted) {
     grant->lease = lease;
-    drain(scope.requests, 1, loop_->now());
-    drain(scope.tokens, tokens, loop_->now());
+    drain(scope->requests, 1, loop_->now());
+    drain(scope->tokens, tokens, loop_->now());
     remember(scope, lease, tokens, false);
   }
   done(*grant);
@@ -372,7 +393,7 @@ void RedisLimits::settle(std::uint64_t lease, std::optional<std::uint64_t> token
   if (scope.tokens && used < held.reserved) scope.tokens->give_back(held.reserved - used);
   if (scope.tokens && used > held.reserved) scope.tokens->charge(used - held.reserved, loop_->now());
   scope.untold_tokens = scope.untold_tokens + used - std::min(held.reserved, scope.untold_tokens + used);
-  settle_later({&scope, lease, held.reserved, held.reserved});  // in case that it did reach Redis
+  settle_later({held.scope, lease, held.reserved, held.reserved});  // in case that it did reach Redis
 }
 
 void RedisLimits::send_settlement(const Unsent& settlement) {
@@ -395,7 +416,8 @@ void RedisLimits::settle_later(const Unsent& settlement) {
 
 // --- while Redis is away -----------------------------------------------------------------------------
 
-BudgetGrant RedisLimits::take_share(Scope& scope, std::uint64_t lease, std::uint64_t tokens) {
+BudgetGrant RedisLimits::take_share(const ScopePtr& asked, std::uint64_t lease, std::uint64_t tokens) {
+  Scope& scope = *asked;
   BudgetGrant grant;
   grant.wait = look_again;
   if (options_.limits.in_flight != 0 && scope.live >= share_slots_) return grant;
@@ -415,16 +437,16 @@ BudgetGrant RedisLimits::take_share(Scope& scope, std::uint64_t lease, std::uint
   }
   ++scope.untold_requests;
   scope.untold_tokens += tokens;
-  remember(scope, lease, tokens, true);
+  remember(asked, lease, tokens, true);
   grant.granted = true;
   grant.wait = Duration::zero();
   grant.lease = lease;
   return grant;
 }
 
-void RedisLimits::remember(Scope& scope, std::uint64_t lease, std::uint64_t tokens, bool untold) {
-  leases_[lease] = {&scope, tokens, untold};
-  ++scope.live;
+void RedisLimits::remember(const ScopePtr& scope, std::uint64_t lease, std::uint64_t tokens, bool untold) {
+  leases_[lease] = {scope, tokens, untold};
+  ++scope->live;
   renew_later();
 }
 
@@ -432,10 +454,10 @@ void RedisLimits::remember(Scope& scope, std::uint64_t lease, std::uint64_t toke
 void RedisLimits::tell_what_was_taken() {
   if (std::exchange(told_, true)) return;
   for (auto& [name, scope] : scopes_) {
-    if (scope.untold_requests == 0 && scope.untold_tokens == 0) continue;
-    Words words = command(scope, "charge");
-    words.push_back(std::to_string(std::exchange(scope.untold_requests, 0)));
-    words.push_back(std::to_string(std::exchange(scope.untold_tokens, 0)));
+    if (scope->untold_requests == 0 && scope->untold_tokens == 0) continue;
+    Words words = command(*scope, "charge");
+    words.push_back(std::to_string(std::exchange(scope->untold_requests, 0)));
+    words.push_back(std::to_string(std::exchange(scope->untold_tokens, 0)));
     run(std::move(words), loop_->now() + no_hurry, nullptr);
   }
   for (auto& [id, lease] : leases_) lease.untold = false;
@@ -470,14 +492,15 @@ void RedisLimits::renew_later() {
 void RedisLimits::renew() {
   if (!connection_->hopeful()) return;
   for (const auto& [name, scope] : scopes_) {
-    Words words = command(scope, "renew");
+    if (scope->live == 0) continue;
+    Words words = command(*scope, "renew");
     const std::size_t empty = words.size();
     const auto send = [&] {
       if (words.size() > empty) run(words, loop_->now() + no_hurry, nullptr);
       words.resize(empty);
     };
     for (const auto& [id, lease] : leases_) {
-      if (lease.scope != &scope || lease.untold) continue;
+      if (lease.scope != scope || lease.untold) continue;
       words.push_back(id_of(id));
       if (words.size() - empty >= most_renewed_at_once) send();
     }
