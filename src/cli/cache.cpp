@@ -13,6 +13,10 @@ namespace {
 
 int show_stats(const CacheStore& store, bool json, Output& output) {
   const CacheStats stats = store.stats();
+  if (stats.trouble) {
+    show_failure(output, *stats.trouble, json);
+    return finish(output, exit_code::other);  // the command was right, what it found is not
+  }
   output.write(json
                    ? fmt::format("{{\"level\":{},\"entries\":{},\"bytes\":{}}}\n", json_string(store.level()),
                                  stats.entries, stats.bytes)
@@ -22,8 +26,10 @@ int show_stats(const CacheStore& store, bool json, Output& output) {
 }
 
 int clear(CacheStore& store, bool json, Output& output) {
+  const auto trouble = store.stats().trouble;
   const auto removed = store.clear();
   if (!removed) return show_failure(output, removed.error(), json);
+  if (trouble) print_note(trouble->message() + ": it was set aside, and a new one begun");
   output.write(json ? fmt::format("{{\"level\":{},\"removed\":{}}}\n", json_string(store.level()), *removed)
                     : fmt::format("{} {} removed\n", *removed, *removed == 1 ? "entry" : "entries"));
   return finish(output, exit_code::complete);
@@ -64,7 +70,8 @@ const Command cache_command = {
     "cache",
     "stats|clear --cache DIR",
     "Shows how much chat --cache keeps in a folder, or empties it.",
-    "--json prints one object: level with entries and bytes, or with removed.\n",
+    "--json prints one object: level with entries and bytes, or with removed. stats of a damaged or foreign database\n"
+    "ends with exit code 1 and leaves it where it is; clear sets it aside.\n",
     cache_options,
     run_cache,
     false,

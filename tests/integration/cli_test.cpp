@@ -286,6 +286,7 @@ class Folder {
   }
   Folder(const Folder&) = delete;
   Folder& operator=(const Folder&) = delete;
+  const std::string& path() const { return path_; }
   std::string file(const std::string& name) const { return path_ + '/' + name; }
 
  private:
@@ -668,6 +669,27 @@ TEST_CASE("command: --cache answers an equal request without the server") {
   const Run nowhere = run_with({}, {"cache", "clear", "--cache", folder.file("none")});
   CHECK(nowhere.code == 2);
   CHECK_FALSE(std::filesystem::exists(folder.file("none")));
+}
+
+TEST_CASE("command: cache stats of a damaged database says so and leaves it to clear") {
+  const Folder folder;
+  const std::string database = folder.file("replies-1.db");
+  std::ofstream(database) << "somebody's letter";
+  const Run stats = run_with({}, {"cache", "stats", "--cache", folder.path(), "--json"});
+  if (stats.err.find("not in this build") != std::string::npos) SKIP_TEST("the command was built without SQLite");
+  CHECK(stats.code == 1);
+  CHECK(stats.last()["error"]["code"] == "io_error");
+  const Run people = run_with({}, {"cache", "stats", "--cache", folder.path()});
+  CHECK(people.code == 1);
+  CHECK(people.out.empty());
+  CHECK(people.err.find("damaged") != std::string::npos);
+  CHECK(std::filesystem::exists(database));
+
+  const Run cleared = run_with({}, {"cache", "clear", "--cache", folder.path()});
+  CHECK(cleared.code == 0);
+  CHECK(cleared.out == "0 entries removed\n");
+  CHECK(cleared.err.find("set aside") != std::string::npos);
+  CHECK(run_with({}, {"cache", "stats", "--cache", folder.path(), "--json"}).last()["entries"] == 0);
 }
 
 TEST_CASE("command: --log writes JSON lines and no secret") {

@@ -434,6 +434,63 @@ TEST_CASE("a folder that cannot be used leaves the calls alone", "[sqlite]") {
     REQUIRE_FALSE(store->clear().has_value());
 }
 
+TEST_CASE("stats say what is wrong with a database, and leave it alone", "[sqlite]") {
+  TempFolder folder;
+  const auto filled = [&] {
+    Hand hand(sqlite(folder.path()));
+    for (int i = 0; i < 300; ++i) hand.put(key_of(i), text_of(i));
+    hand.flush();
+  };
+  std::string word;
+  SECTION("not a database") {
+    write_file(database_of(folder), std::string(10'000, 'x'));
+    word = "damaged";
+  }
+  SECTION("somebody else's") {
+    REQUIRE(fill(database_of(folder), "CREATE TABLE entry(id); INSERT INTO entry VALUES(1)") == SQLITE_OK);
+    word = "not this cache's";
+  }
+  SECTION("cut in the middle") {
+    filled();
+    fs::resize_file(database_of(folder), fs::file_size(database_of(folder)) / 2);
+    word = "damaged";
+  }
+  SECTION("a folder in its place") {
+    fs::create_directories(database_of(folder));
+    word = "cannot be read";
+  }
+  const std::string before = fs::is_directory(database_of(folder)) ? "" : content_of(database_of(folder));
+  const auto store = sqlite(folder.path());
+  const CacheStats stats = store->stats();
+  REQUIRE(stats.trouble.has_value());
+  INFO(to_string(*stats.trouble));
+  CHECK(stats.trouble->code() == ErrorCode::io_error);
+  CHECK(stats.trouble->message().find(word) != std::string::npos);
+  CHECK(stats.trouble->message().find(folder.path()) == std::string::npos);
+  CHECK(stats.entries == 0);
+  CHECK(stats.bytes == 0);
+  CHECK(set_aside_in(folder).empty());
+  if (!fs::is_directory(database_of(folder))) CHECK(content_of(database_of(folder)) == before);
+}
+
+TEST_CASE("stats of a sound cache, or of none yet, tell of no trouble", "[sqlite]") {
+  TempFolder folder;
+  const auto store = sqlite(folder.file("cache"));
+  CHECK_FALSE(store->stats().trouble.has_value());  // nothing has been made
+  CHECK_FALSE(fs::exists(folder.file("cache")));    // nor is it by asking
+  fs::create_directories(folder.file("cache"));
+  write_file(folder.file("cache/replies-1.db"), "");  // as another process has just made it
+  CHECK_FALSE(store->stats().trouble.has_value());
+  Hand hand(store);
+  hand.put("k", "answer");
+  hand.flush();
+  CHECK_FALSE(store->stats().trouble.has_value());
+  CHECK(store->stats().entries == 1);
+  const auto nowhere = sqlite(folder.file("cache/replies-1.db"));  // a file in the folder's place
+  REQUIRE(nowhere->stats().trouble.has_value());
+  CHECK(nowhere->stats().trouble->message().find("folder") != std::string::npos);
+}
+
 TEST_CASE("a full disk costs what is put, not what is there", "[sqlite]") {
   TempFolder folder;
   {

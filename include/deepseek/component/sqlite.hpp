@@ -33,7 +33,7 @@ struct DiskCacheOptions {
 ///
 /// A database that is damaged or not this cache's is renamed (`.bad-` and the time) and a new one begun. If the disk is
 /// full, or the folder cannot be written to, nothing is kept there until it can be again; calls go on without. Either
-/// is told by CacheOptions::notice.
+/// is told by CacheOptions::notice. stats() changes nothing, and says in `trouble` what it finds of either.
 std::shared_ptr<CacheStore> sqlite(std::string folder, DiskCacheOptions options = {});
 
 DEEPSEEK_END_NAMESPACE

@@ -53,6 +53,9 @@ struct CacheStats {
   std::uint64_t dropped_writes = 0;  ///< not kept: a full queue or disk, no connection, no time left at the end
   std::uint64_t entries = 0;         ///< 0 for a store that does not know
   std::uint64_t bytes = 0;           ///< 0 for a store that does not know
+  /// Why entries and bytes could not be told: what the store stands on is damaged, foreign or out of reach (io_error).
+  /// Nothing: they could. Damage that only reading an entry would meet is not looked for.
+  std::optional<Error> trouble = {};
 };
 
 /// Told what a person who runs the program should know: a file set aside, a server that cannot be reached. One line

@@ -70,5 +70,8 @@ enum class Trouble {
 };
 Trouble trouble_of(int code) noexcept;
 
+/// Stands in every database of this cache (PRAGMA application_id).
+inline constexpr std::int64_t application_id = 0x44535243;  // "DSRC"
+
 }  // namespace detail
 DEEPSEEK_END_NAMESPACE

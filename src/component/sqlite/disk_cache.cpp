@@ -161,7 +161,10 @@ Result<std::uint64_t> DiskCache::clear() {
   struct stat info{};
   if (::stat(path().c_str(), &info) != 0 && errno == ENOENT) return std::uint64_t{0};
   DiskWriter opener(path().substr(0, path().rfind('/')), options_);
-  if (!opener.open()) return Error(ErrorCode::io_error, "the cache on the disk cannot be opened", opener.take_notice());
+  const bool opened = opener.open();
+  const std::string notice = opener.take_notice();
+  if (!opened) return Error(ErrorCode::io_error, "the cache on the disk cannot be opened", notice);
+  tell(notice);
   Database database;
   if (const int code = database.open(path(), true); code != SQLITE_OK) return failed(code);
   database.set_busy_timeout(5'000);
@@ -181,8 +184,35 @@ CacheStats DiskCache::stats() const {
   stats.writes = counts.writes.load(std::memory_order_relaxed);
   stats.dropped_writes = counts.dropped.load(std::memory_order_relaxed);
   Database database;
-  if (database.open(path(), false) != SQLITE_OK) return stats;
-  stats.entries = static_cast<std::uint64_t>(database.number("SELECT count(*) FROM entry").value_or(0));
+  const auto failed = [&](int code) {
+    const bool damaged = trouble_of(code) == Trouble::damaged;
+    return unreadable(damaged ? "the database on the disk is damaged" : "the database on the disk cannot be read",
+                      sqlite3_errstr(code));
+  };
+  if (const int code = database.open(path(), false); code != SQLITE_OK) return failed(code);
+  database.set_busy_timeout(1'000);
+  const auto tables = database.number("SELECT count(*) FROM sqlite_schema");
+  if (!tables) return failed(database.error());
+  if (*tables == 0) return std::nullopt;  // another process is about to fill it
+  const auto id = database.number("PRAGMA application_id");
+  if (!id) return failed(database.error());
+  if (*id != application_id) return unreadable("the database on the disk is not this cache's", {});
+  const auto entries = database.number("SELECT count(*) FROM entry");
+  if (!entries) return failed(database.error());
+  stats.trouble = measure(stats);
+  return stats;
+}
+
+/// Reads how much is kept; writes nothing, so what is damaged stays where it is. The error says why it cannot be told.
+std::optional<Error> DiskCache::measure(CacheStats& stats) const {
+  const auto unreadable = [](const char* what, std::string cause) {
+    return Error(ErrorCode::io_error, what).with([&](ErrorDetails& details) { details.cause = std::move(cause); });
+  };
+  struct stat info{};
+  if (::stat(path().c_str(), &info) != 0) {
+    if (errno == ENOENT) return std::nullopt;  // nothing has been kept yet
+    return unreadable("the cache's folder cannot be read", std::generic_category().message(errno));
+  }
   const auto pages = database.number("PRAGMA page_count").value_or(0);
   const auto free = database.number("PRAGMA freelist_count").value_or(0);
   stats.bytes = static_cast<std::uint64_t>(pages - free) * 4096;

@@ -109,6 +109,7 @@ class DiskCache {
 
   const DiskCacheOptions options_;
   DiskWriter writer_;  // the writing thread's, and begin()'s before there is one
+  std::optional<Error> measure(CacheStats& stats) const;
 
   mutable std::mutex mutex_;
   std::condition_variable work_;

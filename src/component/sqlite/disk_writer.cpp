@@ -19,7 +19,6 @@ DEEPSEEK_BEGIN_NAMESPACE
 namespace detail {
 namespace {
 
-constexpr std::int64_t application_id = 0x44535243;  // "DSRC"
 constexpr std::uint64_t page_bytes = 4096;
 constexpr int most_set_aside = 8;
 constexpr std::chrono::milliseconds rest_time{10'000};
