@@ -1,9 +1,12 @@
-// A breaker that changes is seen in metrics and log; trouble of a cache level in the log, without its text.
+// A breaker that changes is seen in metrics and log, and so are shared limits out of reach and writes that a cache
+// dropped; trouble of a cache level in the log, without its text.
+#include <algorithm>
 #include <string>
 
 #include "support/catch.hpp"
 #include "support/fake_loop.hpp"
 
+#include <deepseek/policy/detail/cache_entry.hpp>
 #include <deepseek/policy/detail/watches.hpp>
 
 using namespace deepseek;
@@ -50,6 +53,88 @@ TEST_CASE("an endpoint's breaker is told when it opens, tries and closes", "[pol
   CHECK(watched.shows("deepseek_breaker_state{"));
   CHECK_FALSE(watched.logged("secret"));
   CHECK_FALSE(watched.shows("secret"));
+}
+
+namespace {
+
+/// Grants everything; says what the test wants of the other side.
+struct ShakyBudget final : SharedBudget {
+  void attach(Loop&) override { ++attached; }
+  void take(const BudgetAsk&, Function<void(BudgetGrant)> done) override {
+    BudgetGrant grant;
+    grant.granted = true;
+    grant.lease = 7;
+    done(grant);
+  }
+  void settle(std::uint64_t lease, std::optional<std::uint64_t>) override { settled += lease; }
+  bool degraded() const noexcept override { return away; }
+  int attached = 0;
+  std::uint64_t settled = 0;
+  bool away = false;
+};
+
+}  // namespace
+
+TEST_CASE("shared limits that go out of reach are told once, and once when they are back", "[policy]") {
+  Watched watched;
+  deepseek_tests::FakeLoop loop;
+  const auto shaky = std::make_shared<ShakyBudget>();
+  const auto budget = detail::make_watched_budget(shaky, watched.options);
+  budget->attach(loop);
+  CHECK(shaky->attached == 1);
+  CHECK(watched.shows("deepseek_limits_local 0\n"));
+  const auto take = [&] {
+    BudgetGrant got;
+    budget->take({"m", "u", 1}, [&got](BudgetGrant grant) { got = grant; });
+    return got;
+  };
+  CHECK(take().lease == 7);
+  CHECK(watched.log.empty());
+  shaky->away = true;
+  CHECK(budget->degraded());
+  (void)take();
+  (void)take();
+  CHECK(watched.shows("deepseek_limits_local 1\n"));
+  CHECK(std::count(watched.log.begin(), watched.log.end(), '\n') == 1);
+  CHECK(watched.logged(R"("deepseek.state":"local")"));
+  shaky->away = false;
+  (void)take();
+  CHECK(watched.shows("deepseek_limits_local 0\n"));
+  CHECK(watched.logged(R"("deepseek.state":"shared")"));
+  budget->settle(7, 1);
+  CHECK(shaky->settled == 7);
+  CHECK(detail::make_watched_budget(nullptr, watched.options) == nullptr);
+  CHECK(detail::make_watched_budget(shaky, ObserveOptions()) == shaky);
+}
+
+TEST_CASE("writes that a level dropped are counted and logged, each once", "[policy]") {
+  Watched watched;
+  const auto store = memory_store(64 * 1024);
+  CacheOptions options;
+  options.memory = store;
+  const auto clock = std::make_shared<Clock>();
+  const auto too_large = [&] {
+    deepseek_tests::FakeLoop loop;
+    const auto session = store->open(loop, {});
+    CacheEntryWriter writer;
+    writer.add(std::string(100'000, 'x'));
+    const WallTime now = clock->wall_now();
+    session->put("k", writer.finish("k", {now, now + 1h, now + 1h}));
+  };
+  const auto client_goes = [&] {
+    deepseek_tests::FakeLoop loop;
+    make_cache_policy(options, {}, clock, detail::make_cache_drop_watch(watched.options))->attach(loop);
+  };
+  client_goes();
+  CHECK(watched.log.empty());
+  too_large();
+  too_large();
+  client_goes();
+  client_goes();
+  CHECK(watched.shows("deepseek_dropped_total{what=\"cache_write\"} 2\n"));
+  CHECK(std::count(watched.log.begin(), watched.log.end(), '\n') == 1);
+  CHECK(watched.logged(R"("event.action":"cache_dropped","deepseek.cache":"memory","deepseek.count":2)"));
+  CHECK_FALSE(detail::make_cache_drop_watch(ObserveOptions()));
 }
 
 TEST_CASE("of a cache's notice the log gets its level and kind alone", "[policy]") {

@@ -19,12 +19,12 @@ enum class LogEvent {
   call_end,         ///< a call, over all its attempts
   attempt_end,      ///< one request
   breaker_changed,  ///< state, server_address
-  token_refreshed,
-  token_failed,     ///< error_code
-  cache_dropped,    ///< writes given up: count
+  token_refreshed,  ///< duration_ns, count: calls that waited for it
+  token_failed,     ///< the same, and error_code, status_code
+  cache_dropped,    ///< writes given up: cache_level, count
   cache_set_aside,  ///< a damaged or foreign cache file was moved away
   cache_failed,     ///< a level of the cache cannot be used for now: cache_level
-  limits_local,     ///< the shared limits cannot be reached; this process keeps its share by itself
+  limits_changed,   ///< state: local (the shared limits cannot be asked, this process keeps to its share) or shared
   log_dropped,      ///< records given up because the sink was slow: count
 };
 

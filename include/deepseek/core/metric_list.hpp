@@ -74,9 +74,21 @@ inline constexpr Metric breaker_state = {
 inline constexpr Metric limiter_wait =
     histogram("deepseek_limiter_wait_seconds", "How long attempts waited for this client's own limits, in seconds.",
               wait_bounds, "limit");
-/// result: ok, failed.
-inline constexpr Metric token_refreshes = {
-    "deepseek_token_refreshes_total", "Tokens fetched from the authorization server.", MetricKind::counter, {"result"}};
+/// 1 while this process keeps to its share of limits that it cannot ask for, 0 while it can.
+inline constexpr Metric limits_local = {"deepseek_limits_local",
+                                        "1 while shared limits cannot be asked and this process keeps to its share.",
+                                        MetricKind::gauge};
+/// result: ok, failed. error_type: an error's word; empty: it went well.
+inline constexpr Metric token_refreshes = {"deepseek_token_refreshes_total",
+                                           "Requests for a token, by how they ended.",
+                                           MetricKind::counter,
+                                           {"result", "error_type"}};
+inline constexpr Metric token_refresh_duration =
+    histogram("deepseek_token_refresh_duration_seconds",
+              "Duration of requests for a token to the authorization server, in seconds.", duration_bounds, "result");
+/// Calls that found no token they could use while one was being fetched. One request serves all that wait for it.
+inline constexpr Metric token_waits = {"deepseek_token_waits_total", "Calls that had to wait for a token.",
+                                       MetricKind::counter};
 /// what: cache_write, log_record, metric.
 inline constexpr Metric dropped = {
     "deepseek_dropped_total", "What was given up rather than waited for.", MetricKind::counter, {"what"}};
@@ -110,5 +122,6 @@ inline constexpr const Metric* all[] = {&operation_duration,
                                         &memory_limit};
 
 }  // namespace metric
+                                        &limits_local,
 
 DEEPSEEK_END_NAMESPACE

@@ -46,7 +46,7 @@ DEEPSEEK_DECL std::vector<std::shared_ptr<Policy>> all_policies(const ClientOpti
   if (options.cache.any()) {
     CacheOptions kept = options.cache;
     if (!kept.notice) kept.notice = make_cache_notice(observe);
-    add(cache = make_cache_policy(kept, base_urls, options.clock));
+    add(cache = make_cache_policy(kept, base_urls, options.clock, make_cache_drop_watch(observe)));
   }
   if (options.degrade.any()) add(make_degrade_policy(options.degrade, cache));
   if (options.resume.enabled) add(make_resume_policy(options.resume));
@@ -55,6 +55,7 @@ DEEPSEEK_DECL std::vector<std::shared_ptr<Policy>> all_policies(const ClientOpti
   if (options.limiter)
     add(make_limit_policy(*options.limiter, options.shared_budget, options.metrics));
   else if (options.limits.any() || options.shared_budget)
+  const auto shared_budget = make_watched_budget(options.shared_budget, observe);
     add(make_limit_policy(*Limiter::create(options.limits), options.shared_budget, options.metrics));
   policies.insert(policies.end(), options.policies.begin(), options.policies.end());
   return policies;

@@ -78,6 +78,9 @@ class CachePolicy : public Policy {
   virtual void play_kept(CallPtr call, SinkPtr sink, Function<void()> none) = 0;
 };
 
+/// Told of writes that a level dropped, soon after. On the loop, and once more where the policy ends.
+using CacheDropWatch = Function<void(std::string_view level, std::uint64_t count)>;
+
 /// `base_urls`: of all endpoints of the client, part of every key. `clock` may not be null. Options that check()
 /// refuses make a policy that does nothing.
 ///
@@ -86,7 +89,7 @@ class CachePolicy : public Policy {
 /// answers are kept (`length` is complete: a repetition would end there too), and none that was put together from
 /// several attempts or is less than was asked for. A hit counts no attempt and no usage.
 std::shared_ptr<CachePolicy> make_cache_policy(const CacheOptions& options, const std::vector<std::string>& base_urls,
-                                               std::shared_ptr<const Clock> clock);
+                                               std::shared_ptr<const Clock> clock, CacheDropWatch dropped = {});
 
 DEEPSEEK_END_NAMESPACE
 

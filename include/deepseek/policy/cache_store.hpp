@@ -98,6 +98,9 @@ class CacheStore {
   /// Called once by each client. `loop` outlives the session, but does not run any more when it ends.
   virtual std::unique_ptr<CacheSession> open(Loop& loop, const CacheNotice& notice) = 0;
   virtual CacheStats stats() const = 0;
+  /// Writes that were dropped since this was last asked: each is told once, however many clients share the store. Any
+  /// thread, and cheap.
+  virtual std::uint64_t take_dropped_writes() noexcept { return 0; }
   /// Drops every entry; returns how many. May wait for a disk or a server.
   virtual Result<std::uint64_t> clear() = 0;
 };

@@ -24,6 +24,12 @@ struct RedisCounts {
   std::atomic<std::uint64_t> failures{0};
   std::atomic<std::uint64_t> writes{0};
   std::atomic<std::uint64_t> dropped{0};
+  std::atomic<std::uint64_t> untold{0};  // of those dropped
+
+  void drop(std::uint64_t number) {
+    dropped.fetch_add(number, std::memory_order_relaxed);
+    untold.fetch_add(number, std::memory_order_relaxed);
+  }
 };
 
 void count(std::atomic<std::uint64_t>& number) { number.fetch_add(1, std::memory_order_relaxed); }
@@ -55,14 +61,12 @@ class RedisSession final : public CacheSession {
     if (life <= 0) return;
     connection_.command({"SET", name_of(key), entry->bytes(), "PX", std::to_string(life)}, loop_.now() + write_timeout,
                         [counts = counts_](Result<RedisReply> reply) {
-                          count(reply && !reply->is_error() ? counts->writes : counts->dropped);
+                          if (reply && !reply->is_error()) return count(counts->writes);
+                          counts->drop(1);
                         });
   }
 
-  void flush(milliseconds most) override {
-    const std::size_t lost = connection_.drain(most);
-    counts_->dropped.fetch_add(lost, std::memory_order_relaxed);
-  }
+  void flush(milliseconds most) override { counts_->drop(connection_.drain(most)); }
 
  private:
   static RedisConnection::Notice notice_of(const CacheNotice& notice) {
@@ -166,6 +170,10 @@ class RedisStore final : public CacheStore {
     stats.writes = counts_->writes.load(std::memory_order_relaxed);
     stats.dropped_writes = counts_->dropped.load(std::memory_order_relaxed);
     return stats;
+  }
+
+  std::uint64_t take_dropped_writes() noexcept override {
+    return counts_->untold.exchange(0, std::memory_order_relaxed);
   }
 
   /// Only what looks like a key of the cache: other programs' data may lie beside it.

@@ -71,7 +71,7 @@ void DiskCache::put(std::string_view name, CacheEntryPtr entry) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const std::uint64_t cost = cost_of(name, entry);
   if (stop_ || pending_bytes_ + cost > options_.max_pending_bytes) {
-    counts.dropped.fetch_add(1, std::memory_order_relaxed);
+    counts.drop();
     return;
   }
   pending_bytes_ += cost;
@@ -139,7 +139,10 @@ void DiskCache::write_batch(std::unique_lock<std::mutex>& lock) {
   pending_bytes_ -= bytes;
   for (const DiskWriter::Item& item : items) {
     if (!item.entry) continue;
-    (kept ? counts.writes : counts.dropped).fetch_add(1, std::memory_order_relaxed);
+    if (kept)
+      counts.writes.fetch_add(1, std::memory_order_relaxed);
+    else
+      counts.drop();
     const auto found = pending_.find(item.name);
     if (found != pending_.end() && found->second == item.entry) pending_.erase(found);
   }
@@ -183,6 +186,20 @@ CacheStats DiskCache::stats() const {
   stats.failures = counts.failures.load(std::memory_order_relaxed);
   stats.writes = counts.writes.load(std::memory_order_relaxed);
   stats.dropped_writes = counts.dropped.load(std::memory_order_relaxed);
+  stats.trouble = measure(stats);
+  return stats;
+}
+
+/// Reads how much is kept; writes nothing, so what is damaged stays where it is. The error says why it cannot be told.
+std::optional<Error> DiskCache::measure(CacheStats& stats) const {
+  const auto unreadable = [](const char* what, std::string cause) {
+    return Error(ErrorCode::io_error, what).with([&](ErrorDetails& details) { details.cause = std::move(cause); });
+  };
+  struct stat info{};
+  if (::stat(path().c_str(), &info) != 0) {
+    if (errno == ENOENT) return std::nullopt;  // nothing has been kept yet
+    return unreadable("the cache's folder cannot be read", std::generic_category().message(errno));
+  }
   Database database;
   const auto failed = [&](int code) {
     const bool damaged = trouble_of(code) == Trouble::damaged;
@@ -199,24 +216,11 @@ CacheStats DiskCache::stats() const {
   if (*id != application_id) return unreadable("the database on the disk is not this cache's", {});
   const auto entries = database.number("SELECT count(*) FROM entry");
   if (!entries) return failed(database.error());
-  stats.trouble = measure(stats);
-  return stats;
-}
-
-/// Reads how much is kept; writes nothing, so what is damaged stays where it is. The error says why it cannot be told.
-std::optional<Error> DiskCache::measure(CacheStats& stats) const {
-  const auto unreadable = [](const char* what, std::string cause) {
-    return Error(ErrorCode::io_error, what).with([&](ErrorDetails& details) { details.cause = std::move(cause); });
-  };
-  struct stat info{};
-  if (::stat(path().c_str(), &info) != 0) {
-    if (errno == ENOENT) return std::nullopt;  // nothing has been kept yet
-    return unreadable("the cache's folder cannot be read", std::generic_category().message(errno));
-  }
   const auto pages = database.number("PRAGMA page_count").value_or(0);
   const auto free = database.number("PRAGMA freelist_count").value_or(0);
+  stats.entries = static_cast<std::uint64_t>(*entries);
   stats.bytes = static_cast<std::uint64_t>(pages - free) * 4096;
-  return stats;
+  return std::nullopt;
 }
 
 }  // namespace detail

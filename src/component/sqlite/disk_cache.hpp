@@ -99,17 +99,23 @@ class DiskCache {
 
   struct Counts {
     std::atomic<std::uint64_t> hits{0}, misses{0}, failures{0}, writes{0}, dropped{0};
+    std::atomic<std::uint64_t> untold{0};  // of those dropped
+
+    void drop() {
+      dropped.fetch_add(1, std::memory_order_relaxed);
+      untold.fetch_add(1, std::memory_order_relaxed);
+    }
   };
   Counts counts;
 
  private:
+  std::optional<Error> measure(CacheStats& stats) const;
   void run();
   void write_batch(std::unique_lock<std::mutex>& lock);
   void tell(const std::string& text);
 
   const DiskCacheOptions options_;
   DiskWriter writer_;  // the writing thread's, and begin()'s before there is one
-  std::optional<Error> measure(CacheStats& stats) const;
 
   mutable std::mutex mutex_;
   std::condition_variable work_;

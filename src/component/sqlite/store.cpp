@@ -102,6 +102,9 @@ class DiskStore final : public CacheStore {
     return std::make_unique<DiskSession>(cache);
   }
   CacheStats stats() const override { return current()->stats(); }
+  std::uint64_t take_dropped_writes() noexcept override {
+    return current()->counts.untold.exchange(0, std::memory_order_relaxed);
+  }
   Result<std::uint64_t> clear() override {
     if (auto error = check()) return *error;
     return current()->clear();

@@ -88,7 +88,7 @@ inline constexpr LogEventRow log_events[] = {
     {LogEvent::cache_dropped, "cache_dropped", "Writes to the cache were given up."},
     {LogEvent::cache_set_aside, "cache_set_aside", "A cache file was damaged or foreign and was moved away."},
     {LogEvent::cache_failed, "cache_failed", "A level of the cache cannot be used for now."},
-    {LogEvent::limits_local, "limits_local", "Shared limits cannot be reached; this process keeps its share."},
+    {LogEvent::limits_changed, "limits_changed", "Shared limits came within reach or went out of it."},
     {LogEvent::log_dropped, "log_dropped", "Log records were given up because the disk was slow or full."},
 };
 

@@ -99,9 +99,10 @@ class CachePlayer final : public std::enable_shared_from_this<CachePlayer> {
 class LayeredCache final : public CachePolicy {
  public:
   LayeredCache(const CacheOptions& options, const std::vector<std::string>& base_urls,
-               std::shared_ptr<const Clock> clock)
+               std::shared_ptr<const Clock> clock, CacheDropWatch dropped)
       : options_(options),
         clock_(std::move(clock)),
+        dropped_(std::move(dropped)),
         keys_(options.digest, base_urls, options.scope),
         random_(static_cast<std::uint64_t>(clock_->steady_now().time_since_epoch().count())) {
     if (check(options)) return;
@@ -119,6 +120,7 @@ class LayeredCache final : public CachePolicy {
       const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
       session->flush(std::max(left, std::chrono::milliseconds(0)));
     }
+    tell_dropped();
   }
 
   Phase phase() const override { return Phase::cache; }
@@ -310,6 +312,13 @@ class LayeredCache final : public CachePolicy {
     times.keep_until = times.fresh_until + std::min(keep_stale, ten_years);
     const CacheEntryPtr entry = writer.finish(key, times);
     for (const auto& session : sessions_) session->put(key, entry);
+    tell_dropped();
+  }
+
+  void tell_dropped() {
+    if (!dropped_) return;
+    for (const auto& store : stores_)
+      if (const std::uint64_t count = store->take_dropped_writes()) dropped_(store->level(), count);
   }
 
   double uniform() {
@@ -320,6 +329,7 @@ class LayeredCache final : public CachePolicy {
 
   const CacheOptions options_;
   const std::shared_ptr<const Clock> clock_;
+  const CacheDropWatch dropped_;
   CacheKeys keys_;
   std::uint64_t random_;
   std::vector<std::shared_ptr<CacheStore>> stores_;
@@ -360,8 +370,9 @@ DEEPSEEK_DECL std::optional<Error> check(const CacheOptions& options) {
 
 DEEPSEEK_DECL std::shared_ptr<CachePolicy> make_cache_policy(const CacheOptions& options,
                                                              const std::vector<std::string>& base_urls,
-                                                             std::shared_ptr<const Clock> clock) {
-  return std::make_shared<detail::LayeredCache>(options, base_urls, std::move(clock));
+                                                             std::shared_ptr<const Clock> clock,
+                                                             CacheDropWatch dropped) {
+  return std::make_shared<detail::LayeredCache>(options, base_urls, std::move(clock), std::move(dropped));
 }
 
 DEEPSEEK_END_NAMESPACE

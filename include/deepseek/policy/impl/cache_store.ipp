@@ -254,6 +254,11 @@ class MemoryShards {
   void put(std::string_view key, CacheEntryPtr entry) {
     const bool kept = shard(key).put(key, std::move(entry), capacity_);
     (kept ? writes_ : dropped_).fetch_add(1, std::memory_order_relaxed);
+    if (!kept) untold_.fetch_add(1, std::memory_order_relaxed);
+  }
+  std::uint64_t take_dropped() noexcept {
+    if (untold_.load(std::memory_order_relaxed) == 0) return 0;
+    return untold_.exchange(0, std::memory_order_relaxed);
   }
   std::uint64_t clear() {
     std::uint64_t count = 0;
@@ -287,6 +292,7 @@ class MemoryShards {
   std::atomic<std::uint64_t> misses_{0};
   std::atomic<std::uint64_t> writes_{0};
   std::atomic<std::uint64_t> dropped_{0};
+  std::atomic<std::uint64_t> untold_{0};  // of those dropped
 };
 
 class MemorySession final : public CacheSession {
@@ -313,6 +319,7 @@ class MemoryStore final : public CacheStore {
     return std::make_unique<MemorySession>(shards());
   }
   CacheStats stats() const override { return shards()->stats(); }
+  std::uint64_t take_dropped_writes() noexcept override { return shards()->take_dropped(); }
   Result<std::uint64_t> clear() override { return shards()->clear(); }
 
  private:
