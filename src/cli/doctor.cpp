@@ -96,7 +96,7 @@ class Doctor {
     ConnectionOptions alone;
     alone.base_urls = connection_.base_urls;
     alone.base_url_from = connection_.base_url_from;
-    const auto usable = make_client(alone, Credential());
+    const auto usable = make_client(alone, Credential(), {});
     if (!usable) return fail("address", usable.error());
     const auto address = parse_address(connection_.base_urls.front());
     if (!address) return fail("address", address.error(), "check --endpoint, --base-url and DEEPSEEK_BASE_URL");
@@ -142,13 +142,17 @@ class Doctor {
   }
 
   std::optional<DeepSeekClient> make() {
-    auto key = credential_of(connection_);
+    auto log = open_log(connection_);
+    if (!log) return fail("options", log.error()), std::nullopt;
+    ClientOptions options;
+    options.log = *std::move(log);
+    auto key = credential_of(connection_, options);
     if (!key) {
       fail("key", key.error(), "check --api-key-file and --oauth-client-secret-file");
       return std::nullopt;
     }
     has_key_ = key->present();
-    auto client = make_client(connection_, *std::move(key));
+    auto client = make_client(connection_, *std::move(key), std::move(options));
     if (client) return *client;
     fail("options", client.error());
     return std::nullopt;

@@ -82,7 +82,7 @@ void warn_if_loose(const std::string& path) {
 }
 
 /// Reads the secret now, so that a wrong file is told before anything is asked.
-Result<Credential> oauth_credential(const ConnectionOptions& connection) {
+Result<Credential> oauth_credential(const ConnectionOptions& connection, const ClientOptions& told) {
   OAuth2Options options = oauth_options(connection);
   SecretFileOptions any_mode;
   any_mode.allow_loose_permissions = true;
@@ -93,6 +93,8 @@ Result<Credential> oauth_credential(const ConnectionOptions& connection) {
   warn_if_loose(connection.oauth->secret_file);
   options.client_secret_file.clear();
   options.client_secret = *std::move(secret);
+  options.metrics = told.metrics;
+  options.log = told.log;
   return oauth2(std::move(options));
 }
 
@@ -159,8 +161,8 @@ Result<void> read_numbers(const Args& args, ConnectionOptions& connection) {
   return {};
 }
 
-Result<ClientOptions> with_connection(ClientOptions options, const ConnectionOptions& connection,
-                                      const Credential& credential) {
+ClientOptions with_connection(ClientOptions options, const ConnectionOptions& connection,
+                              const Credential& credential) {
   for (const std::string& url : connection.base_urls) {
     Endpoint endpoint;
     endpoint.base_url = url;
@@ -175,10 +177,6 @@ Result<ClientOptions> with_connection(ClientOptions options, const ConnectionOpt
   options.hedge.after = connection.hedge_after;
   options.tls.ca_file = connection.ca_file;
   options.proxy = proxy_options(connection);
-  if (connection.log_file.empty()) return options;
-  auto log = LogFile::open(connection.log_file);
-  if (!log) return log.error().with([&](ErrorDetails& details) { details.message = "--log: " + details.message; });
-  options.log = *std::move(log);
   return options;
 }
 
@@ -227,8 +225,15 @@ Result<ConnectionOptions> connection_from(const Args& args) {
   return connection;
 }
 
-Result<Credential> credential_of(const ConnectionOptions& connection) {
-  if (connection.oauth) return oauth_credential(connection);
+Result<std::shared_ptr<LogSink>> open_log(const ConnectionOptions& connection) {
+  if (connection.log_file.empty()) return std::shared_ptr<LogSink>();
+  auto log = LogFile::open(connection.log_file);
+  if (!log) return log.error().with([&](ErrorDetails& details) { details.message = "--log: " + details.message; });
+  return std::shared_ptr<LogSink>(*std::move(log));
+}
+
+Result<Credential> credential_of(const ConnectionOptions& connection, const ClientOptions& told) {
+  if (connection.oauth) return oauth_credential(connection, told);
   if (connection.key_file.empty()) return api_key_from_env("DEEPSEEK_API_KEY");
   auto key = api_key_from_file(connection.key_file);
   if (key) {
@@ -240,15 +245,17 @@ Result<Credential> credential_of(const ConnectionOptions& connection) {
 }
 
 Result<DeepSeekClient> make_client(const ConnectionOptions& connection) {
-  auto credential = credential_of(connection);
+  auto log = open_log(connection);
+  if (!log) return log.error();
+  ClientOptions options;
+  options.log = *std::move(log);
+  auto credential = credential_of(connection, options);
   if (!credential) return credential.error();
-  return make_client(connection, *std::move(credential));
+  return make_client(connection, *std::move(credential), std::move(options));
 }
 
 Result<DeepSeekClient> make_client(const ConnectionOptions& connection, Credential credential, ClientOptions options) {
-  auto whole = with_connection(std::move(options), connection, credential);
-  if (!whole) return whole.error();
-  auto client = DeepSeekClient::create(*std::move(whole));
+  auto client = DeepSeekClient::create(with_connection(std::move(options), connection, credential));
   if (!client) return with_base_url(client.error(), connection);
   return client;
 }

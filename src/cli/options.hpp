@@ -52,12 +52,13 @@ struct ConnectionOptions {
 
 Result<ConnectionOptions> connection_from(const Args& args);
 
-/// The key of the file or the environment, or what fetches tokens.
-Result<Credential> credential_of(const ConnectionOptions& connection);
+/// What --log says; null: nothing. Errors are outcomes of the call.
+Result<std::shared_ptr<LogSink>> open_log(const ConnectionOptions& connection);
+/// The key of the file or the environment, or what fetches tokens and tells of it the sinks of `told`.
+Result<Credential> credential_of(const ConnectionOptions& connection, const ClientOptions& told);
 /// Errors from here on are outcomes of the call (refused), not of the usage.
 Result<DeepSeekClient> make_client(const ConnectionOptions& connection);
-/// `options`: what the connection does not say.
-Result<DeepSeekClient> make_client(const ConnectionOptions& connection, Credential credential,
-                                   ClientOptions options = {});
+/// `options`: what the connection does not say, and the log.
+Result<DeepSeekClient> make_client(const ConnectionOptions& connection, Credential credential, ClientOptions options);
 
 }  // namespace deepseek::cli

@@ -36,8 +36,8 @@ std::shared_ptr<CacheStore> disk_cache(const std::string&) { return nullptr; }
 #endif
 
 Result<Session> open_session(const ConnectionOptions& connection, const std::shared_ptr<Ledger>& ledger) {
-  auto credential = credential_of(connection);
-  if (!credential) return credential.error();
+  auto log = open_log(connection);
+  if (!log) return log.error();
   auto meter = CostMeter::create({});
   if (!meter) return meter.error();
   const auto metrics = connection.metrics_port ? std::make_shared<Metrics>() : nullptr;
@@ -45,7 +45,10 @@ Result<Session> open_session(const ConnectionOptions& connection, const std::sha
   ClientOptions options;
   options.cost = *meter;
   options.metrics = ledger;
+  options.log = *std::move(log);
   options.cache = cache_options(connection);
+  auto credential = credential_of(connection, options);
+  if (!credential) return credential.error();
   auto client = make_client(connection, *std::move(credential), std::move(options));
   if (!client) return client.error();
   Session session{nullptr, *client};

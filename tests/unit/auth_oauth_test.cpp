@@ -1,6 +1,8 @@
 // Client credentials: what is asked for, when, by how many, and what comes of a bad answer.
 #include <deepseek/auth/detail/encoding.hpp>
 #include <deepseek/auth/oauth.hpp>
+#include <deepseek/core/log.hpp>
+#include <deepseek/core/metrics.hpp>
 
 #include <nlohmann/json.hpp>
 
@@ -81,6 +83,95 @@ TEST_CASE("the first call fetches a token, the next ones have it", "[oauth]") {
   CHECK(request.header("Content-Type") == "application/x-www-form-urlencoded");
   CHECK(request.header("Accept") == "application/json");
   CHECK(request.body == "grant_type=client_credentials");
+}
+
+namespace {
+
+/// What the sinks of a source were told.
+struct Told {
+  OAuth2Options watched(OAuth2Options options) {
+    options.metrics = metrics;
+    options.log = make_callback_log([this](const LogRecord& record) {
+      const std::lock_guard<std::mutex> lock(mutex);
+      append_json_line(lines, record);
+    });
+    return options;
+  }
+  bool counted(const std::string& line) const {
+    return ("\n" + metrics->prometheus_text()).find("\n" + line + "\n") != std::string::npos;
+  }
+  std::string log() const { return (std::lock_guard<std::mutex>(mutex), lines); }
+  std::shared_ptr<Metrics> metrics = std::make_shared<Metrics>();
+  mutable std::mutex mutex;
+  std::string lines;  // guarded
+};
+
+}  // namespace
+
+TEST_CASE("token requests are counted and logged by how they ended, and with nothing else", "[oauth][observe]") {
+  Told told;
+  const TokenServer server;
+  auto options = told.watched(server.options());
+  options.client_id = "seeded-client";
+  options.client_secret = Secret(std::string("seeded-secret"));
+  options.scopes = {"seeded-scope"};
+  options.backoff_first = options.backoff_most = 1s;
+  const auto credential = oauth2(options);
+  server.answer(R"({"error":"seeded-error","error_description":"seeded-words"})", 503);
+  CHECK_FALSE(ask(credential).has_value());
+  CHECK_FALSE(ask(credential).has_value());  // the back-off answers: no request, nothing to count
+  server.clock->advance(2s);
+  server.answer(R"({"error":"invalid_client","access_token":"seeded-refused"})", 401);
+  CHECK_FALSE(ask(credential).has_value());
+  server.clock->advance(2s);
+  server.token("seeded-token");
+  CHECK(header(credential) == "Bearer seeded-token");
+  CHECK(header(credential) == "Bearer seeded-token");
+  CHECK(server.requests() == 3);
+
+  INFO(told.metrics->prometheus_text() << told.log());
+  CHECK(told.counted(R"(deepseek_token_refreshes_total{result="ok"} 1)"));
+  CHECK(told.counted(R"(deepseek_token_refreshes_total{result="failed",error_type="token_failed"} 1)"));
+  CHECK(told.counted(R"(deepseek_token_refreshes_total{result="failed",error_type="authentication"} 1)"));
+  CHECK(told.counted(R"(deepseek_token_refresh_duration_seconds_count{result="failed"} 2)"));
+  CHECK(told.counted(R"(deepseek_token_refresh_duration_seconds_count{result="ok"} 1)"));
+  const std::string log = told.log();
+  CHECK(std::count(log.begin(), log.end(), '\n') == 3);
+  for (const char* const part :
+       {R"("event.action":"token_refreshed")", R"("event.action":"token_failed")", R"("log.level":"warn")",
+        R"("error.code":"authentication")", R"("http.response.status_code":503)", R"("server.address":"auth.example")"})
+    CHECK(log.find(part) != std::string::npos);
+  CHECK(log.find("withheld") == std::string::npos);
+  CHECK((log + told.metrics->prometheus_text()).find("seeded") == std::string::npos);
+}
+
+TEST_CASE("those who wait for one token request are counted, the request once", "[oauth][observe][concurrent]") {
+  Told told;
+  const TokenServer server;
+  const auto credential = oauth2(told.watched(server.options()));
+  server.hold_next();
+  Answers answers;
+  for (int i = 0; i < 5; ++i) credential.source().authorization(answers.taker());
+  REQUIRE(server.await_requests(1));
+  server.clock->advance(3s);
+  server.release(0, "late");
+  REQUIRE(answers.await(5));
+  CHECK(told.counted(R"(deepseek_token_refreshes_total{result="ok"} 1)"));
+  CHECK(told.counted("deepseek_token_waits_total 5"));
+  CHECK(told.log().find(R"("deepseek.count":5)") != std::string::npos);
+  const std::string text = told.metrics->prometheus_text();
+  const auto sum = text.find(R"(deepseek_token_refresh_duration_seconds_sum{result="ok"} 3)");
+  CHECK(sum != std::string::npos);
+}
+
+TEST_CASE("a source below its log level makes no records", "[oauth][observe]") {
+  Told told;
+  const TokenServer server;
+  auto options = told.watched(server.options());
+  options.log_level = LogLevel::warn;
+  server.token("t");
+  CHECK(header(oauth2(options)) == "Bearer t");
+  CHECK(told.log().empty());
 }
 
 TEST_CASE("each way to authenticate", "[oauth]") {

@@ -9,9 +9,13 @@
 #include <deepseek/auth/jwt.hpp>
 #include <deepseek/core/clock.hpp>
 #include <deepseek/core/credential.hpp>
+#include <deepseek/core/log_level.hpp>
 #include <deepseek/http/curl.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
+
+class LogSink;
+class MetricSink;
 
 /// How the client proves itself to the token endpoint.
 enum class ClientAuth {
@@ -50,6 +54,12 @@ struct OAuth2Options {
   std::chrono::milliseconds backoff_first{500};     ///< after a failed request; doubles with each, with jitter
   std::chrono::milliseconds backoff_most{60'000};   ///< also caps the server's Retry-After
   std::shared_ptr<Clock> clock = {};                ///< null: the system's
+  /// Told of each token request, once however many clients use the source: metric::token_refreshes,
+  /// token_refresh_duration and token_waits; LogEvent::token_refreshed (`info`) and token_failed (`warn`). Of secrets,
+  /// ids and tokens nothing. Null: nobody is told. Called on the source's own thread.
+  std::shared_ptr<MetricSink> metrics = {};
+  std::shared_ptr<LogSink> log = {};
+  LogLevel log_level = LogLevel::info;  ///< records below are not made
   /// Makes the engine of one token request. Empty: libcurl with `tls` and `proxy`. Called on the source's own thread.
   Function<Result<std::unique_ptr<HttpEngine>>()> engine = {};
 };

@@ -124,4 +124,6 @@ inline constexpr const Metric* all[] = {&operation_duration,
 }  // namespace metric
                                         &limits_local,
 
+                                        &token_refresh_duration,
+                                        &token_waits,
 DEEPSEEK_END_NAMESPACE

@@ -6,6 +6,10 @@
 #include <deepseek/auth/detail/fetch.hpp>
 #include <deepseek/auth/impl/strict_json.ipp>
 #include <deepseek/core/detail/platform.hpp>
+#include <deepseek/core/log.hpp>
+#include <deepseek/core/metric_list.hpp>
+#include <deepseek/core/metrics.hpp>
+#include <deepseek/transport/detail/url.hpp>
 
 #include <openssl/rand.h>
 
@@ -247,6 +251,37 @@ DEEPSEEK_DECL Error failed_exchange(const Error& error) {
   });
 }
 
+// --- who is told -------------------------------------------------------------------------------------
+
+/// One token request that is over. Words of our tables and numbers: nothing that the server or the options said.
+struct TokenRequestEnd {
+  const Error* error;  // null: there is a token
+  Duration took;
+  std::size_t waiters;
+};
+
+DEEPSEEK_DECL void count_token_request(MetricSink& sink, const TokenRequestEnd& end) {
+  const std::string_view result = end.error ? "failed" : "ok";
+  const std::string_view word = end.error ? to_string(end.error->code()) : std::string_view();
+  sink.add(metric::token_refreshes, {result, word}, 1);
+  sink.observe(metric::token_refresh_duration, {result}, std::chrono::duration<double>(end.took).count());
+  if (end.waiters > 0) sink.add(metric::token_waits, {}, static_cast<double>(end.waiters));
+}
+
+DEEPSEEK_DECL void log_token_request(const OAuth2Options& o, WallTime now, const TokenRequestEnd& end) {
+  const LogLevel level = end.error ? LogLevel::warn : LogLevel::info;
+  if (level < o.log_level) return;
+  LogRecord record(level, end.error ? LogEvent::token_failed : LogEvent::token_refreshed, now);
+  record.text(LogField::outcome, end.error ? "failure" : "success");
+  if (end.error) record.text(LogField::error_code, to_string(end.error->code()));
+  record.number(LogField::duration_ns, std::chrono::nanoseconds(end.took).count());
+  if (end.error && end.error->http_status() != 0) record.number(LogField::status_code, end.error->http_status());
+  const Result<BaseUrl> url = parse_base_url(o.token_url);
+  if (url) record.text(LogField::server_address, url->host);
+  record.number(LogField::count, static_cast<std::int64_t>(end.waiters));
+  o.log->write(record);
+}
+
 // --- the source --------------------------------------------------------------------------------------
 
 /// Everything is guarded by one mutex; nobody is called with it held. No timer: whoever asks looks at the clock.
@@ -274,6 +309,7 @@ class OAuthSource final : public CredentialSource, public std::enable_shared_fro
       if (!in_flight_ && now >= next_try_ && (!usable || now >= token_->refresh_at)) {
         in_flight_ = true;
         flight = ++flight_;
+        launched_ = now;
         if (!background_) background_ = BackgroundLoop::shared(options_->clock);
         fetch_on = background_;
       }
@@ -329,10 +365,12 @@ class OAuthSource final : public CredentialSource, public std::enable_shared_fro
   void land(std::uint64_t flight, const Result<AccessToken>& token) {
     std::vector<Function<void(Result<Secret>)>> waiters;
     std::optional<Result<Secret>> answer;
+    TimePoint launched;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       if (flight != flight_) return;
       in_flight_ = false;
+      launched = launched_;
       waiters.swap(waiters_);
       if (token) {
         hold(*token);
@@ -342,7 +380,13 @@ class OAuthSource final : public CredentialSource, public std::enable_shared_fro
         answer = backing_off(clock_->steady_now());  // with the pause, so that a repeat does not come too early
       }
     }
+    tell({token ? nullptr : &token.error(), clock_->steady_now() - launched, waiters.size()});
     for (const auto& waiter : waiters) waiter(*answer);
+  }
+
+  void tell(const TokenRequestEnd& end) const {
+    if (options_->metrics) count_token_request(*options_->metrics, end);
+    if (options_->log) log_token_request(*options_, clock_->wall_now(), end);
   }
 
   void hold(const AccessToken& token) {
@@ -405,6 +449,7 @@ class OAuthSource final : public CredentialSource, public std::enable_shared_fro
   std::shared_ptr<BackgroundLoop> background_;
   std::optional<Error> last_error_;
   TimePoint next_try_{};
+  TimePoint launched_{};
   int failures_ = 0;
   bool in_flight_ = false;
   bool replacing_ = false;
