@@ -117,17 +117,43 @@ TEST_CASE("the canonical text tells answers apart and nothing else", "") {
 TEST_CASE("what policies are told of a request", "") {
   Call call;
   ChatRequest request = sample();
-  detail::describe_request(request, "default", std::string(400, ' '), call);
-  CHECK(call.model == "deepseek-flash");
+  detail::describe_request(request, std::string(400, ' '), call);
+  CHECK(detail::model_of(request, "default") == "deepseek-flash");
   CHECK(call.user_id == "u-1");
   CHECK(call.weight == 200);
   CHECK(call.codec == &chat_request_codec());
   request.model.clear();
   request.max_tokens.reset();
-  detail::describe_request(request, "default", std::string(400, ' '), call);
-  CHECK(call.model == "default");
+  detail::describe_request(request, std::string(400, ' '), call);
+  CHECK(detail::model_of(request, "default") == "default");
   CHECK(call.weight > 200);
-  detail::describe_request(CompletionRequest(), "default", "", call);
-  CHECK(call.model == models::v4_pro);
+  detail::describe_request(CompletionRequest(), "", call);
+  CHECK(detail::model_of(CompletionRequest(), "default") == models::v4_pro);
   CHECK(call.codec == &completion_request_codec());
+}
+
+TEST_CASE("an image weighs what the service takes for one, not its bytes", "") {
+  const auto weight = [](const ContentPart& part) {
+    ChatRequest request;
+    request.max_tokens = 100;
+    request.messages = {Message::user("what is this?")};
+    request.messages[0].parts = {ContentPart::text_part("look"), part};
+    Call call;
+    detail::describe_request(request, body_of(request), call);
+    return call.weight;
+  };
+  const std::string picture = "data:image/png;base64," + std::string(1'000'000, 'A');
+  const std::uint64_t around = weight(ContentPart::text_part(""));  // the request without it
+  for (const ContentPart& part :
+       {ContentPart::image(picture), ContentPart::image("https://example.com/" + std::string(4000, 'x')),
+        ContentPart::image(picture, "high"), ContentPart::inline_file(picture, "a.png"),
+        ContentPart::file("file-api-1")}) {
+    CHECK(weight(part) >= around + 1000);
+    CHECK(weight(part) <= around + 1100);
+  }
+  CHECK(weight(ContentPart::image(picture, "low")) <= around + 300);
+  CHECK(weight(ContentPart::image(picture, "low")) >= around + 150);
+  // What is not known to be an image counts by its bytes.
+  CHECK(weight(ContentPart::inline_file("data:text/plain;base64," + std::string(40'000, 'A'))) >= around + 10'000);
+  CHECK(weight(ContentPart::text_part(std::string(40'000, 'A'))) >= around + 10'000);
 }

@@ -354,6 +354,7 @@ Result<Prepared> prepare_with(ClientCore& core, const Request& request, bool str
   auto decoder = make_reply_decoder(stream);
   (*call)->decoder = decoder;
   return Prepared{*std::move(call), std::move(decoder)};
+  (*call)->model = model_of(request, core.options().model);
 }
 
 DEEPSEEK_DECL Result<Prepared> prepare(ClientCore& core, const ChatRequest& request, bool stream,

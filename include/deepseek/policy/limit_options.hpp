@@ -16,9 +16,11 @@ struct Limits {
   std::uint64_t requests_per_minute = 0;
   std::uint64_t requests_burst = 0;
   /// Tokens of prompts and answers, 1 to 1e9 per minute. Reserved from an estimate before an attempt is sent, settled
-  /// on what the reply says. Any span of t minutes sees at most tokens_burst + t * tokens_per_minute (burst 0: one
-  /// minute's tokens). A call estimated at more than the burst waits until it is all there and leaves a debt; one
-  /// estimated at more than a minute's tokens (or the burst, if that is larger) is refused.
+  /// on what the reply says. The estimate is a quarter of the request's bytes, 1024 for each image and each file by its
+  /// id (256 for an image with `detail` low), and max_tokens, or 1024 where the request leaves that open. Any span of t
+  /// minutes sees at most tokens_burst + t * tokens_per_minute (burst 0: one minute's tokens). A call estimated at more
+  /// than the burst waits until it is all there and leaves a debt; one estimated at more than a minute's tokens (or the
+  /// burst, if that is larger) is refused.
   std::uint64_t tokens_per_minute = 0;
   std::uint64_t tokens_burst = 0;
   /// Attempts under way at once, each from sending to the end of its reply, up to 1,000,000.

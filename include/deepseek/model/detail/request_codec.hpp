@@ -13,10 +13,13 @@ namespace detail {
 const RequestCodec& chat_request_codec();
 const RequestCodec& completion_request_codec();
 
-/// Writes on `call` what policies need to know of `request`, whose encoded form is `body`.
-void describe_request(const ChatRequest& request, const std::string& default_model, std::string_view body, Call& call);
-void describe_request(const CompletionRequest& request, const std::string& default_model, std::string_view body,
-                      Call& call);
+/// The model that is asked.
+std::string model_of(const ChatRequest& request, const std::string& default_model);
+std::string model_of(const CompletionRequest& request, const std::string& default_model);
+
+/// Writes on `call` what else policies need to know of `request`, whose encoded form is `body`.
+void describe_request(const ChatRequest& request, std::string_view body, Call& call);
+void describe_request(const CompletionRequest& request, std::string_view body, Call& call);
 
 }  // namespace detail
 DEEPSEEK_END_NAMESPACE

@@ -17,11 +17,43 @@ using RequestJson = nlohmann::ordered_json;
 /// Tokens of an answer whose length the request leaves open: what is usual, not the most that may come.
 inline constexpr std::uint64_t usual_answer_tokens = 1024;
 
-DEEPSEEK_DECL std::uint64_t estimated_tokens(std::string_view body, std::optional<std::int64_t> max_tokens) {
+/// The most that the service takes for an image, however large: it scales images down. A file that only its id names is
+/// taken for one, too: how long a document is nobody here knows.
+inline constexpr std::uint64_t image_tokens = 1024;
+/// With `detail` low, 512 x 512 pixels: about a sixth, rounded up.
+inline constexpr std::uint64_t low_detail_image_tokens = 256;
+
+/// What is not text in a request: bytes of its body that stand for no tokens, and the tokens in their place.
+struct NotText {
+  std::uint64_t bytes = 0;
+  std::uint64_t tokens = 0;
+};
+
+DEEPSEEK_DECL NotText not_text_of(const ContentPart& part) {
+  if (!part.raw.empty()) return {};
+  if (part.type == "image_url") return {part.url.size(), part.detail == "low" ? low_detail_image_tokens : image_tokens};
+  if (part.type != "file") return {};
+  if (!part.file_id.empty()) return {part.file_id.size(), image_tokens};
+  return part.file_data.compare(0, 11, "data:image/") == 0 ? NotText{part.file_data.size(), image_tokens} : NotText();
+}
+
+DEEPSEEK_DECL NotText not_text_of(const ChatRequest& request) {
+  NotText all;
+  for (const Message& message : request.messages)
+    for (const ContentPart& part : message.parts) {
+      const NotText one = not_text_of(part);
+      all.bytes += one.bytes;
+      all.tokens += one.tokens;
+    }
+  return all;
+}
+
+DEEPSEEK_DECL std::uint64_t estimated_tokens(std::string_view body, const NotText& other,
+                                             std::optional<std::int64_t> max_tokens) {
   // Four bytes a token holds for English; the names around the text make up for what is denser.
   const std::uint64_t answer =
       max_tokens && *max_tokens > 0 ? static_cast<std::uint64_t>(*max_tokens) : usual_answer_tokens;
-  return body.size() / 4 + answer;
+  return (body.size() - std::min<std::uint64_t>(body.size(), other.bytes)) / 4 + other.tokens + answer;
 }
 
 DEEPSEEK_DECL Error cannot_continue(const char* why) {
@@ -188,19 +220,23 @@ DEEPSEEK_DECL const RequestCodec& completion_request_codec() {
   return codec;
 }
 
-DEEPSEEK_DECL void describe_request(const ChatRequest& request, const std::string& default_model, std::string_view body,
-                                    Call& call) {
-  call.codec = &chat_request_codec();
-  call.model = request.model.empty() ? default_model : request.model;
-  if (request.user_id) call.user_id = *request.user_id;
-  call.weight = estimated_tokens(body, request.max_tokens);
+DEEPSEEK_DECL std::string model_of(const ChatRequest& request, const std::string& default_model) {
+  return request.model.empty() ? default_model : request.model;
 }
 
-DEEPSEEK_DECL void describe_request(const CompletionRequest& request, const std::string&, std::string_view body,
-                                    Call& call) {
+DEEPSEEK_DECL std::string model_of(const CompletionRequest& request, const std::string&) {
+  return request.model.empty() ? models::v4_pro : request.model;
+}
+
+DEEPSEEK_DECL void describe_request(const ChatRequest& request, std::string_view body, Call& call) {
+  call.codec = &chat_request_codec();
+  if (request.user_id) call.user_id = *request.user_id;
+  call.weight = estimated_tokens(body, not_text_of(request), request.max_tokens);
+}
+
+DEEPSEEK_DECL void describe_request(const CompletionRequest& request, std::string_view body, Call& call) {
   call.codec = &completion_request_codec();
-  call.model = request.model.empty() ? models::v4_pro : request.model;
-  call.weight = estimated_tokens(body, request.max_tokens);
+  call.weight = estimated_tokens(body, {}, request.max_tokens);
 }
 
 }  // namespace detail
