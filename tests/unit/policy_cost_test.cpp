@@ -303,6 +303,18 @@ TEST_CASE("what tokens cost is counted as a metric", "[policy]") {
   CHECK(sink->seen[0].second == Approx(0.5));
 }
 
+TEST_CASE("a call's facts tell what it cost, where its usage is known", "[policy]") {
+  Fixture f(simple_prices());
+  f.start(100);
+  f.transport->finish(TokenUsage{0, 0, 500'000, 0});
+  CHECK(f.last->facts.cost == Approx(0.5));
+  CHECK(f.last->facts.currency == "usd");
+  f.start(100);
+  f.transport->finish(std::nullopt, Error(ErrorCode::truncated, "broke off"));
+  CHECK(f.last->facts.cost == 0);
+  CHECK(f.last->facts.currency.empty());
+}
+
 TEST_CASE("prices may change while calls are under way", "[policy]") {
   Fixture f(simple_prices());
   f.start(100);

@@ -303,10 +303,12 @@ TEST_CASE("waits are counted as a metric, those alone", "[policy]") {
   options.max_wait = 3s;
   options.per_user.emplace().in_flight = 1;
   Client client(options, nullptr, sink);
-  client.start({"a", 0, Priority::interactive, "ann"});
+  const Started first = client.start({"a", 0, Priority::interactive, "ann"});
   CHECK(sink->seen.empty());
-  client.start({"b", 0, Priority::interactive, "bob"});
+  const Started second = client.start({"b", 0, Priority::interactive, "bob"});
   client.loop.advance(1s);
+  CHECK(first.call->facts.waited == 0s);
+  CHECK(second.call->facts.waited == 1s);
   CHECK(sink->seen == std::vector<std::string>{"deepseek_limiter_wait_seconds requests 1.000000"});
   client.loop.advance(1s);
   client.start({"c", 0, Priority::interactive, "ann"});

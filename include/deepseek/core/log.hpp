@@ -54,6 +54,7 @@ enum class LogField {
   retries,            ///< number: deepseek.retries
   failovers,          ///< number: deepseek.failovers
   hedges,             ///< number: deepseek.hedges
+  resumed,            ///< number: deepseek.resumed, times that an answer broke off and was gone on with
   cache_level,        ///< word: deepseek.cache
   degraded,           ///< word: deepseek.degraded
   first_token_ns,     ///< number: deepseek.first_token

@@ -63,6 +63,10 @@ inline constexpr Metric hedges = {"deepseek_hedges_total",
                                   MetricKind::counter,
                                   {"gen_ai_operation_name"}};
 /// level: memory, redis, disk, miss.
+inline constexpr Metric resumptions = {"deepseek_resumptions_total",
+                                       "Answers that broke off and were gone on with.",
+                                       MetricKind::counter,
+                                       {"gen_ai_operation_name"}};
 inline constexpr Metric cache_lookups = {
     "deepseek_cache_lookups_total", "Calls that asked the cache, by what answered.", MetricKind::counter, {"level"}};
 inline constexpr Metric degraded = {
@@ -113,6 +117,7 @@ inline constexpr const Metric* all[] = {&operation_duration,
                                         &failovers,
                                         &hedges,
                                         &cache_lookups,
+                                        &resumptions,
                                         &degraded,
                                         &breaker_state,
                                         &limiter_wait,

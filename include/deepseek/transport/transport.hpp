@@ -172,6 +172,9 @@ struct CallFacts : AttemptFacts {
   int hedges = 0;                      ///< sent a second time while the first still ran
   int resumed = 0;                     ///< answers that broke off and were gone on with
   std::chrono::microseconds total{0};  ///< set at the end of the operation
+  std::chrono::nanoseconds waited{0};  ///< for this client's own limits
+  double cost = 0;                     ///< of the attempts whose usage is known, by the client's price table
+  std::string currency = {};           ///< of `cost`, ISO 4217 in lower case; empty: no cost was booked
   // Words in static storage.
   std::string_view cache_level = {};  ///< what answered: "memory", "redis", "disk"; "miss"; empty: no cache was asked
   std::string_view degraded = {};     ///< how the answer is less than was asked for; empty: it is not

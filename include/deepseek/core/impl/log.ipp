@@ -54,6 +54,7 @@ inline constexpr LogFieldRow log_fields[] = {
     {LogField::retries, "deepseek.retries", LogRule::number},
     {LogField::failovers, "deepseek.failovers", LogRule::number},
     {LogField::hedges, "deepseek.hedges", LogRule::number},
+    {LogField::resumed, "deepseek.resumed", LogRule::number},
     {LogField::cache_level, "deepseek.cache", LogRule::word},
     {LogField::degraded, "deepseek.degraded", LogRule::word},
     {LogField::first_token_ns, "deepseek.first_token", LogRule::number},

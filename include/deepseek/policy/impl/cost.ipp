@@ -398,11 +398,14 @@ struct CostDesk {
       if (letter >= 'A' && letter <= 'Z') letter = static_cast<char>(letter - 'A' + 'a');
   }
 
-  void settle(const Call& call, const Reservation& reservation, const std::optional<TokenUsage>& usage, bool nothing) {
-    const Money cost = book->settle(reservation, usage, nothing, clock->wall_now());
-    if (!metrics || !usage) return;
+  void settle(Call& call, const Reservation& reservation, const std::optional<TokenUsage>& usage, bool nothing) {
+    const Money booked = book->settle(reservation, usage, nothing, clock->wall_now());
+    if (!usage) return;
     constexpr double picos = 1e12;
-    metrics->add(metric::cost, {call.model, currency}, static_cast<double>(cost.picos) / picos);
+    const double cost = static_cast<double>(booked.picos) / picos;
+    call.facts.cost += cost;
+    call.facts.currency = currency;
+    if (metrics) metrics->add(metric::cost, {call.model, currency}, cost);
   }
 
   std::shared_ptr<CostBook> book;

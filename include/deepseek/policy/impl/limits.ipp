@@ -390,9 +390,12 @@ DEEPSEEK_DECL void LimitedCall::send() {
 
 DEEPSEEK_DECL void LimitedCall::let_go() {
   if (timer_ != 0) loop().unschedule(std::exchange(timer_, 0));
-  if (lacked_ != Shortage::Of::nothing && state_->metrics) {
-    const std::chrono::duration<double> waited = loop().now() - began_;
-    state_->metrics->observe(metric::limiter_wait, {shortage_label(lacked_)}, waited.count());
+  if (lacked_ != Shortage::Of::nothing) {
+    const Duration waited = loop().now() - began_;
+    call_->facts.waited += waited;
+    if (state_->metrics)
+      state_->metrics->observe(metric::limiter_wait, {shortage_label(lacked_)},
+                               std::chrono::duration<double>(waited).count());
   }
   if (std::exchange(holds_, false)) call_->release_holds();
 }

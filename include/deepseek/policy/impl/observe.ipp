@@ -158,6 +158,7 @@ DEEPSEEK_DECL void Observation::count_attempt(const Call& call, const std::optio
   MetricSink& sink = *options.metrics;
   const std::string_view operation = operation_word(call);
   const std::string_view server = server_of(call.endpoint).label;
+  if (facts.resumed > 0) sink.add(metric::resumptions, {operation}, facts.resumed);
   const AttemptFacts& facts = call.facts;
   sink.add(metric::attempts, {server, status_class(facts.http_status), error_word(error)}, 1);
   if (facts.first_token.count() > 0) {
@@ -239,10 +240,13 @@ DEEPSEEK_DECL void Observation::log_call(Call& call, const std::optional<Error>&
 
 DEEPSEEK_DECL void Observation::log_attempt(Call& call, const std::optional<Error>& error, int number, TimePoint begun,
                                             TimePoint ended) {
+  record.number(LogField::resumed, facts.resumed);
   const bool fine = !error || error->outcome() == Outcome::cancelled;
   const LogLevel level = fine ? LogLevel::debug : LogLevel::warn;
   if (!wants(level)) return;
   const AttemptFacts& facts = call.facts;
+  if (facts.waited.count() > 0) record.number(LogField::wait_ns, nanoseconds(facts.waited));
+  if (!facts.currency.empty()) record.decimal(LogField::cost, facts.cost).text(LogField::currency, facts.currency);
   const ServerName& server = server_of(call.endpoint);
   LogRecord record(level, LogEvent::attempt_end, options.clock->wall_now());
   add_outcome(record, error, std::max(ended - begun, Duration(0)));
