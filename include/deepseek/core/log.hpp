@@ -139,8 +139,8 @@ const char* to_string(LogEvent event) noexcept;
 /// The record as one line of JSON in ECS fields, `@timestamp` first, with a line feed at the end.
 void append_json_line(std::string& text, const LogRecord& record);
 
-/// Takes records. write() is called on the loop of each client that uses the sink, so perhaps from several threads at
-/// once. It must not block, must not throw, and must not keep the record.
+/// Takes records. write() is called from the loops of clients, from threads whose call is refused before it is sent,
+/// and from those that fetch tokens: several at once. It must not block, must not throw, and must not keep the record.
 class LogSink {
  public:
   virtual ~LogSink() = default;

@@ -23,7 +23,8 @@ constexpr Metric histogram(std::string_view name, std::string_view help, const d
 
 // Names and labels of the first four follow the OpenTelemetry conventions for generative AI. Durations are seconds.
 
-/// A whole call as its caller sees it, over all attempts; a cache hit too.
+/// A whole call as its caller sees it, over all attempts; a cache hit too, and a call that was refused or cancelled
+/// before anything was sent. Each call that a client was asked for is counted once, at its end, whichever way it goes.
 inline constexpr Metric operation_duration =
     histogram("gen_ai_client_operation_duration_seconds", "Duration of calls over all their attempts, in seconds.",
               duration_bounds, "gen_ai_operation_name", "gen_ai_request_model", "error_type");
@@ -62,11 +63,11 @@ inline constexpr Metric hedges = {"deepseek_hedges_total",
                                   "Attempts sent while the first still ran.",
                                   MetricKind::counter,
                                   {"gen_ai_operation_name"}};
-/// level: memory, redis, disk, miss.
 inline constexpr Metric resumptions = {"deepseek_resumptions_total",
                                        "Answers that broke off and were gone on with.",
                                        MetricKind::counter,
                                        {"gen_ai_operation_name"}};
+/// level: memory, redis, disk, miss.
 inline constexpr Metric cache_lookups = {
     "deepseek_cache_lookups_total", "Calls that asked the cache, by what answered.", MetricKind::counter, {"level"}};
 inline constexpr Metric degraded = {
@@ -116,19 +117,19 @@ inline constexpr const Metric* all[] = {&operation_duration,
                                         &retries,
                                         &failovers,
                                         &hedges,
-                                        &cache_lookups,
                                         &resumptions,
+                                        &cache_lookups,
                                         &degraded,
                                         &breaker_state,
                                         &limiter_wait,
+                                        &limits_local,
                                         &token_refreshes,
+                                        &token_refresh_duration,
+                                        &token_waits,
                                         &dropped,
                                         &resident_memory,
                                         &memory_limit};
 
 }  // namespace metric
-                                        &limits_local,
 
-                                        &token_refresh_duration,
-                                        &token_waits,
 DEEPSEEK_END_NAMESPACE

@@ -9,6 +9,7 @@
 #include <deepseek/core/detail/reactor.hpp>
 #include <deepseek/detail/chunk_batch.hpp>
 #include <deepseek/model/detail/codec.hpp>
+#include <deepseek/policy/detail/watches.hpp>
 #include <deepseek/policy/pipeline.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
@@ -27,6 +28,10 @@ class ClientCore final : public std::enable_shared_from_this<ClientCore> {
   const std::shared_ptr<Reactor>& shared_reactor() const noexcept { return reactor_; }
   Pipeline& pipeline() noexcept { return *pipeline_; }
   bool deepseek() const noexcept { return deepseek_; }
+  /// Metrics and log learn how `call` ended, unless they have. Any thread.
+  void tell_end(Call& call, const std::optional<Error>& error) const {
+    if (watch_ && !call.end_told) watch_(call, error);
+  }
   /// True in a child that was forked after this client was made: nothing here may be touched then.
   bool forked() const noexcept { return fork_generation() != fork_generation_; }
 
@@ -41,6 +46,7 @@ class ClientCore final : public std::enable_shared_from_this<ClientCore> {
   std::shared_ptr<Reactor> reactor_;  // first: credentials and policies may hold on to their loop to the end
   ClientOptions options_;
   std::unique_ptr<Pipeline> pipeline_;
+  CallWatch watch_;
   bool deepseek_;
   unsigned fork_generation_;
   LiveCall* first_ = nullptr;
@@ -83,7 +89,11 @@ class LiveCall : public CallSink, public CallControl {  // the sink first: frame
   LiveCall(std::shared_ptr<ClientCore> core, CallPtr call, bool hosted);
 
   /// The call ends with this instead of being sent: a refusal reaches a handler like any other end.
-  void refuse(Error reason) { refusal_ = std::move(reason); }
+  /// Metrics and log have been told of it (see refused()).
+  void refuse(Error reason) {
+    refusal_ = std::move(reason);
+    call_->end_told = true;
+  }
   /// Registers the token and puts the call on the loop. `wait_follows`: the caller drives the loop next.
   void launch(const CancelToken& token, bool wait_follows);
 
@@ -206,6 +216,9 @@ struct Prepared {
 };
 Result<Prepared> prepare(ClientCore& core, const ChatRequest& request, bool stream, const CallOptions& options);
 Result<Prepared> prepare(ClientCore& core, const CompletionRequest& request, bool stream, const CallOptions& options);
+
+/// `error`, after metrics and log have been told that a call ends with it before it is put on the loop. Any thread.
+Error refused(ClientCore& core, Call& call, Error error);
 
 /// A call without a body yet, with the client's and the caller's options settled.
 Result<CallPtr> make_call(ClientCore& core, const Operation& operation, const CallOptions& options);

@@ -5,7 +5,6 @@
 #include <deepseek/model/detail/request_codec.hpp>
 #include <deepseek/model/lint.hpp>
 #include <deepseek/policy/cost.hpp>
-#include <deepseek/policy/detail/watches.hpp>
 #include <deepseek/policy/limits.hpp>
 #include <deepseek/transport/detail/url.hpp>
 
@@ -30,11 +29,15 @@ DEEPSEEK_DECL bool any_speaks_deepseek(const std::vector<Endpoint>& endpoints) {
   });
 }
 
+DEEPSEEK_DECL ObserveOptions observe_options(const ClientOptions& options) {
+  return {options.metrics, options.log, options.log_level, options.traceparent, options.clock};
+}
+
 /// Every policy of a client, checked options given. Their phases say where each stands; of equal ones the first here
 /// comes first.
 DEEPSEEK_DECL std::vector<std::shared_ptr<Policy>> all_policies(const ClientOptions& options,
                                                                 const std::shared_ptr<Transport>& transport) {
-  const ObserveOptions observe = {options.metrics, options.log, options.log_level, options.traceparent, options.clock};
+  const ObserveOptions observe = observe_options(options);
   auto policies = make_base_policies({options.endpoints, transport, options.retry, options.failover, options.breaker,
                                       &observe, options.clock, options.hedge});
   const auto add = [&policies](std::shared_ptr<Policy> policy) { policies.push_back(std::move(policy)); };
@@ -52,11 +55,11 @@ DEEPSEEK_DECL std::vector<std::shared_ptr<Policy>> all_policies(const ClientOpti
   if (options.resume.enabled) add(make_resume_policy(options.resume));
   if (options.single_flight.enabled) add(make_single_flight_policy(options.single_flight, base_urls));
   if (options.cost) add(make_cost_policy(*options.cost, options.clock, options.metrics));
-  if (options.limiter)
-    add(make_limit_policy(*options.limiter, options.shared_budget, options.metrics));
-  else if (options.limits.any() || options.shared_budget)
   const auto shared_budget = make_watched_budget(options.shared_budget, observe);
-    add(make_limit_policy(*Limiter::create(options.limits), options.shared_budget, options.metrics));
+  if (options.limiter)
+    add(make_limit_policy(*options.limiter, shared_budget, options.metrics));
+  else if (options.limits.any() || shared_budget)
+    add(make_limit_policy(*Limiter::create(options.limits), shared_budget, options.metrics));
   policies.insert(policies.end(), options.policies.begin(), options.policies.end());
   return policies;
 }
@@ -66,6 +69,7 @@ DEEPSEEK_DECL ClientCore::ClientCore(ClientOptions options, std::shared_ptr<Reac
     : reactor_(std::move(reactor)),
       options_(std::move(options)),
       pipeline_(std::make_unique<Pipeline>(all_policies(options_, transport), transport, *reactor_)),
+      watch_(make_call_watch(observe_options(options_))),
       deepseek_(any_speaks_deepseek(options_.endpoints)),
       fork_generation_(fork_generation()) {
   // The pipeline's now: they go with it, and in a forked child not at all.
@@ -214,6 +218,7 @@ DEEPSEEK_DECL void LiveCall::on_end(std::optional<Error> error) {
       describe(details);
     });
   }
+  core_->tell_end(*call_, error);
   complete(std::move(error));
 }
 
@@ -308,13 +313,19 @@ DEEPSEEK_DECL std::optional<Error> check_timeouts(const Timeouts& t) {
   return std::nullopt;
 }
 
+DEEPSEEK_DECL Error refused(ClientCore& core, Call& call, Error error) {
+  call.started = core.reactor().clock().steady_now();
+  core.tell_end(call, error);
+  return error;
+}
+
 /// A call with everything but its body.
 DEEPSEEK_DECL Result<CallPtr> make_call(ClientCore& core, const Operation& operation, const CallOptions& options) {
   if (core.forked()) return forked_error();
   const Timeouts& timeouts = options.timeouts ? *options.timeouts : core.options().timeouts;
-  if (auto error = check_timeouts(timeouts)) return *error;
   auto call = std::make_shared<Call>();
   call->operation = operation;
+  if (auto error = check_timeouts(timeouts)) return refused(core, *call, *std::move(error));
   call->timeouts = timeouts;
   call->limits = core.options().size_limits;
   call->headers.reserve(core.options().headers.size() + options.headers.size());
@@ -343,18 +354,19 @@ Result<Prepared> prepare_with(ClientCore& core, const Request& request, bool str
                               Encode&& encode_body) {
   auto call = make_call(core, operation_of(request, stream), options);
   if (!call) return std::move(call).error();
+  (*call)->model = model_of(request, core.options().model);
   if (core.options().lint)
-    if (auto error = lint(request, LintContext{core.deepseek(), core.options().model})) return *std::move(error);
+    if (auto error = lint(request, LintContext{core.deepseek(), core.options().model}))
+      return refused(core, **call, *std::move(error));
   auto body = encode_body();
-  if (!body) return std::move(body).error();
-  describe_request(request, core.options().model, *body, **call);
+  if (!body) return refused(core, **call, std::move(body).error());
+  describe_request(request, *body, **call);
   (*call)->body = *std::move(body);
   // A stream may live for minutes, and its request with it, in case it must be sent again.
   if (stream && (*call)->body.capacity() > (*call)->body.size() + 256) (*call)->body.shrink_to_fit();
   auto decoder = make_reply_decoder(stream);
   (*call)->decoder = decoder;
   return Prepared{*std::move(call), std::move(decoder)};
-  (*call)->model = model_of(request, core.options().model);
 }
 
 DEEPSEEK_DECL Result<Prepared> prepare(ClientCore& core, const ChatRequest& request, bool stream,

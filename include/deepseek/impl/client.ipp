@@ -148,7 +148,7 @@ DEEPSEEK_DECL Stream start_stream(const std::shared_ptr<ClientCore>& core, Resul
 DEEPSEEK_DECL Result<ChatReply> run_waiting(const std::shared_ptr<ClientCore>& core, Result<Prepared> prepared,
                                             const CallOptions& options) {
   if (!prepared) return std::move(prepared).error();
-  if (core->reactor().on_loop()) return wrong_thread_error();
+  if (core->reactor().on_loop()) return refused(*core, *prepared->call, wrong_thread_error());
   auto live = std::make_shared<WaitingCall>(core, prepared->call, prepared->decoder);
   return live->run(options.cancel);
 }
@@ -239,7 +239,7 @@ Result<T> run_body(const std::shared_ptr<ClientCore>& core, const Operation& ope
                    Result<T> (*decode)(std::string_view), const CallOptions& options) {
   auto call = make_call(*core, operation, options);
   if (!call) return std::move(call).error();
-  if (core->reactor().on_loop()) return wrong_thread_error();
+  if (core->reactor().on_loop()) return refused(*core, **call, wrong_thread_error());
   return std::make_shared<WaitingBodyCall<T>>(core, *std::move(call), decode)->run(options.cancel);
 }
 

@@ -218,7 +218,8 @@ struct Call {
   std::optional<TimePoint> asked_since = {};
   std::uint64_t endpoints_left = 0;
 
-  bool ended = false;  ///< the operation is over: an attempt that comes too late is not started
+  bool ended = false;     ///< the operation is over: an attempt that comes too late is not started
+  bool end_told = false;  ///< metrics and log know of its end: they are told once, by whoever sees it first
   /// The consumer holds frames back. Whoever takes the call looks at it first, for on_pause tells only of changes.
   bool paused = false;
   /// Set by whoever holds the call now, and taken back when it passes the call on or ends it; runs on the loop when

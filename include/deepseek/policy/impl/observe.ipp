@@ -5,6 +5,7 @@
 #include <deepseek/core/detail/process.hpp>
 #include <deepseek/policy/detail/server_name.hpp>
 #include <deepseek/policy/detail/trace_context.hpp>
+#include <deepseek/policy/detail/watches.hpp>
 #include <deepseek/transport/detail/url.hpp>
 
 #include <algorithm>
@@ -114,6 +115,8 @@ class Observation {
   bool wants(LogLevel level) const noexcept { return options.log && level >= options.log_level; }
   bool watches_ends() const noexcept { return options.metrics || options.log; }
 
+  /// Tells of a call's end, unless that has been told.
+  void tell_end(Call& call, const std::optional<Error>& error);
   void count_call(const Call& call, const std::optional<Error>& error, std::chrono::nanoseconds took);
   void log_call(Call& call, const std::optional<Error>& error, std::chrono::nanoseconds took);
   void count_attempt(const Call& call, const std::optional<Error>& error, TimePoint begun, TimePoint ended);
@@ -139,16 +142,23 @@ DEEPSEEK_DECL const ServerName& Observation::server_of(const std::shared_ptr<con
   return known_.back().name;
 }
 
+DEEPSEEK_DECL void Observation::tell_end(Call& call, const std::optional<Error>& error) {
+  if (std::exchange(call.end_told, true)) return;
+  const auto took = std::max(options.clock->steady_now() - call.started, Duration(0));
+  if (options.metrics) count_call(call, error, took);
+  if (options.log) log_call(call, error, took);
+}
+
 DEEPSEEK_DECL void Observation::count_call(const Call& call, const std::optional<Error>& error,
                                            std::chrono::nanoseconds took) {
   MetricSink& sink = *options.metrics;
   const std::string_view operation = operation_word(call);
   const CallFacts& facts = call.facts;
-  sink.add(metric::in_flight, {operation}, -1);
   sink.observe(metric::operation_duration, {operation, call.model, error_word(error)}, seconds(took));
   if (facts.retries > 0) sink.add(metric::retries, {operation}, facts.retries);
   if (facts.failovers > 0) sink.add(metric::failovers, {operation}, facts.failovers);
   if (facts.hedges > 0) sink.add(metric::hedges, {operation}, facts.hedges);
+  if (facts.resumed > 0) sink.add(metric::resumptions, {operation}, facts.resumed);
   if (!facts.cache_level.empty()) sink.add(metric::cache_lookups, {facts.cache_level}, 1);
   if (!facts.degraded.empty()) sink.add(metric::degraded, {facts.degraded}, 1);
 }
@@ -158,7 +168,6 @@ DEEPSEEK_DECL void Observation::count_attempt(const Call& call, const std::optio
   MetricSink& sink = *options.metrics;
   const std::string_view operation = operation_word(call);
   const std::string_view server = server_of(call.endpoint).label;
-  if (facts.resumed > 0) sink.add(metric::resumptions, {operation}, facts.resumed);
   const AttemptFacts& facts = call.facts;
   sink.add(metric::attempts, {server, status_class(facts.http_status), error_word(error)}, 1);
   if (facts.first_token.count() > 0) {
@@ -231,22 +240,22 @@ DEEPSEEK_DECL void Observation::log_call(Call& call, const std::optional<Error>&
   record.number(LogField::retries, facts.retries);
   record.number(LogField::failovers, facts.failovers);
   record.number(LogField::hedges, facts.hedges);
+  record.number(LogField::resumed, facts.resumed);
   record.text(LogField::cache_level, facts.cache_level);
   record.text(LogField::degraded, facts.degraded);
   if (facts.first_token.count() > 0) record.number(LogField::first_token_ns, nanoseconds(facts.first_token));
   add_usage(record, facts.usage);
+  if (facts.waited.count() > 0) record.number(LogField::wait_ns, nanoseconds(facts.waited));
+  if (!facts.currency.empty()) record.decimal(LogField::cost, facts.cost).text(LogField::currency, facts.currency);
   options.log->write(record);
 }
 
 DEEPSEEK_DECL void Observation::log_attempt(Call& call, const std::optional<Error>& error, int number, TimePoint begun,
                                             TimePoint ended) {
-  record.number(LogField::resumed, facts.resumed);
   const bool fine = !error || error->outcome() == Outcome::cancelled;
   const LogLevel level = fine ? LogLevel::debug : LogLevel::warn;
   if (!wants(level)) return;
   const AttemptFacts& facts = call.facts;
-  if (facts.waited.count() > 0) record.number(LogField::wait_ns, nanoseconds(facts.waited));
-  if (!facts.currency.empty()) record.decimal(LogField::cost, facts.cost).text(LogField::currency, facts.currency);
   const ServerName& server = server_of(call.endpoint);
   LogRecord record(level, LogEvent::attempt_end, options.clock->wall_now());
   add_outcome(record, error, std::max(ended - begun, Duration(0)));
@@ -298,19 +307,19 @@ class ObserveOperationPolicy final : public Policy {
       if (MetricSink* const metrics = observation_->options.metrics.get())
         metrics->add(metric::in_flight, {operation_word(*call_)}, 1);
     }
-    ~Watcher() override {
-      // Dropped without an end: the call is not in flight any more.
-      if (call_ && observation_->options.metrics)
-        observation_->options.metrics->add(metric::in_flight, {operation_word(*call_)}, -1);
-    }
+    ~Watcher() override { leave(); }
     void on_frame(const Frame& frame) override { sink_->on_frame(frame); }
     void on_end(std::optional<Error> error) override {
-      if (const CallPtr call = std::exchange(call_, nullptr)) {
-        const auto took = std::max(observation_->options.clock->steady_now() - call->started, Duration(0));
-        if (observation_->options.metrics) observation_->count_call(*call, error, took);
-        if (observation_->options.log) observation_->log_call(*call, error, took);
-      }
+      if (const CallPtr call = leave()) observation_->tell_end(*call, error);
       if (const SinkPtr sink = std::exchange(sink_, nullptr)) sink->on_end(std::move(error));
+    }
+
+    /// The call is not in flight any more. Null: it left before.
+    CallPtr leave() {
+      CallPtr call = std::exchange(call_, nullptr);
+      if (MetricSink* const metrics = observation_->options.metrics.get(); metrics && call)
+        metrics->add(metric::in_flight, {operation_word(*call)}, -1);
+      return call;
     }
 
     SinkPtr sink_;
@@ -362,6 +371,13 @@ class ObserveAttemptPolicy final : public Policy {
 
   std::shared_ptr<Observation> observation_;
 };
+
+DEEPSEEK_DECL CallWatch make_call_watch(const ObserveOptions& options) {
+  if (!options.metrics && !options.log) return {};
+  return [observation = std::make_shared<Observation>(options)](Call& call, const std::optional<Error>& error) {
+    observation->tell_end(call, error);
+  };
+}
 
 }  // namespace detail
 
