@@ -50,7 +50,7 @@ Credential api_key(Secret key);
 Credential api_key(std::string key);
 /// The value of an environment variable, read now. Unset or empty: none.
 Credential api_key_from_env(const char* name);
-/// The content of a file, read now; one trailing newline is ignored.
+/// The content of a file, read now whoever may read it (api_key_file() is strict); one trailing newline is ignored.
 Result<Credential> api_key_from_file(const std::string& path);
 
 DEEPSEEK_END_NAMESPACE
