@@ -547,6 +547,8 @@ TEST_CASE("an adaptive limit finds out what the server takes", "[policy]") {
   CHECK(refused < 300);
 }
 
+// conformance/retry/aws_adaptive_rate.json is not played: it learns how many requests may go a second, and the service
+// limits how many are under way.
 TEST_CASE("the learning limit: rounds, bounds and late first tokens", "[policy]") {
   detail::Slots learned(0, true);
   TimePoint now{1h};
