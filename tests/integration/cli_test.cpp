@@ -718,6 +718,7 @@ TEST_CASE("command: --log writes JSON lines and no secret") {
 TEST_CASE("command: --oauth-* fetch a token and send it instead of the key") {
   const std::string secret = "the-client-secret";
   const TemporaryFile file(secret + "\n");
+  const Folder folder;
   std::string asked;
   const auto chat_with = [&](const std::string& status_line, const std::string& body) {
     deepseek_tests::RawServer tokens([&](deepseek_tests::Socket& socket, int) {
@@ -728,8 +729,9 @@ TEST_CASE("command: --oauth-* fetch a token and send it instead of the key") {
     DoubleOptions options;
     options.key = "token-1";
     Double server(options);
-    Run result = run(server, {"chat", "hi", "--json", "--oauth-token-url", tokens.url("/token"), "--oauth-client-id",
-                              "client-1", "--oauth-client-secret-file", file.path(), "--oauth-scopes", "a  b"});
+    Run result =
+        run(server, {"chat", "hi", "--json", "--oauth-token-url", tokens.url("/token"), "--oauth-client-id", "client-1",
+                     "--oauth-client-secret-file", file.path(), "--oauth-scopes", "a  b", "--log", folder.file("log")});
     CHECK((result.out + result.err).find(secret) == std::string::npos);
     return result;
   };
@@ -754,6 +756,13 @@ TEST_CASE("command: --oauth-* fetch a token and send it instead of the key") {
   const Run broken = chat_with("500 Oh", "{}");
   CHECK(broken.code == 3);
   CHECK(broken.last()["error"]["code"] == "token_failed");
+
+  std::ifstream log(folder.file("log"));
+  const std::string records{std::istreambuf_iterator<char>(log), {}};
+  CHECK(records.find("\"token_refreshed\"") != std::string::npos);
+  CHECK(records.find("\"token_failed\"") != std::string::npos);
+  for (const char* const withheld : {"client-1", "token-1", "a+b", secret.c_str()})
+    CHECK(records.find(withheld) == std::string::npos);
 }
 
 TEST_CASE("command: --metrics-port serves what was counted while the command runs") {

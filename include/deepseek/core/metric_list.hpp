@@ -94,7 +94,7 @@ inline constexpr Metric token_refresh_duration =
 /// Calls that found no token they could use while one was being fetched. One request serves all that wait for it.
 inline constexpr Metric token_waits = {"deepseek_token_waits_total", "Calls that had to wait for a token.",
                                        MetricKind::counter};
-/// what: cache_write, log_record, metric.
+/// what: cache_write, metric. Of records that a log file gave up the log itself tells, and LogFile::counts().
 inline constexpr Metric dropped = {
     "deepseek_dropped_total", "What was given up rather than waited for.", MetricKind::counter, {"what"}};
 inline constexpr Metric resident_memory = {"deepseek_process_resident_memory_bytes", "Resident memory of this process.",
