@@ -7,9 +7,9 @@
 #include "support/catch.hpp"
 #include "support/fake_loop.hpp"
 
+#include <deepseek/policy/detail/end_watch.hpp>
 #include <deepseek/policy/detail/server_name.hpp>
 #include <deepseek/policy/detail/trace_context.hpp>
-#include <deepseek/policy/detail/watches.hpp>
 #include <deepseek/policy/observe.hpp>
 #include <deepseek/policy/pipeline.hpp>
 
@@ -82,7 +82,7 @@ struct Fixture {
     options.traceparent = traceparent;
     options.clock = std::make_shared<LoopClock>(loop);
     policies = make_observe_policies(options);
-    watch = detail::make_call_watch(options);
+    watch = detail::make_end_watch(options);
   }
 
   void start() {
@@ -103,7 +103,7 @@ struct Fixture {
   std::shared_ptr<Metrics> metrics = std::make_shared<Metrics>();
   std::string log;
   std::vector<std::shared_ptr<Policy>> policies;
-  detail::CallWatch watch;
+  detail::EndWatch watch;
   std::shared_ptr<HeldTransport> transport = std::make_shared<HeldTransport>();
   std::shared_ptr<EndSink> sink = std::make_shared<EndSink>();
   Endpoint endpoint = {"https://api.example.com:8443/v1", api_key(std::string("0123456789abcdef0123"))};

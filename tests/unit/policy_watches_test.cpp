@@ -6,8 +6,11 @@
 #include "support/catch.hpp"
 #include "support/fake_loop.hpp"
 
+#include <deepseek/policy/cache.hpp>
 #include <deepseek/policy/detail/cache_entry.hpp>
+#include <deepseek/policy/detail/store_watches.hpp>
 #include <deepseek/policy/detail/watches.hpp>
+#include <deepseek/policy/limits.hpp>
 
 using namespace deepseek;
 using namespace std::chrono_literals;

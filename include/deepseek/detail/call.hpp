@@ -9,7 +9,7 @@
 #include <deepseek/core/detail/reactor.hpp>
 #include <deepseek/detail/chunk_batch.hpp>
 #include <deepseek/model/detail/codec.hpp>
-#include <deepseek/policy/detail/watches.hpp>
+#include <deepseek/policy/detail/end_watch.hpp>
 #include <deepseek/policy/pipeline.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
@@ -46,7 +46,7 @@ class ClientCore final : public std::enable_shared_from_this<ClientCore> {
   std::shared_ptr<Reactor> reactor_;  // first: credentials and policies may hold on to their loop to the end
   ClientOptions options_;
   std::unique_ptr<Pipeline> pipeline_;
-  CallWatch watch_;
+  EndWatch watch_;
   bool deepseek_;
   unsigned fork_generation_;
   LiveCall* first_ = nullptr;

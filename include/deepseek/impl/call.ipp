@@ -5,6 +5,8 @@
 #include <deepseek/model/detail/request_codec.hpp>
 #include <deepseek/model/lint.hpp>
 #include <deepseek/policy/cost.hpp>
+#include <deepseek/policy/detail/store_watches.hpp>
+#include <deepseek/policy/detail/watches.hpp>
 #include <deepseek/policy/limits.hpp>
 #include <deepseek/transport/detail/url.hpp>
 
@@ -69,7 +71,7 @@ DEEPSEEK_DECL ClientCore::ClientCore(ClientOptions options, std::shared_ptr<Reac
     : reactor_(std::move(reactor)),
       options_(std::move(options)),
       pipeline_(std::make_unique<Pipeline>(all_policies(options_, transport), transport, *reactor_)),
-      watch_(make_call_watch(observe_options(options_))),
+      watch_(make_end_watch(observe_options(options_))),
       deepseek_(any_speaks_deepseek(options_.endpoints)),
       fork_generation_(fork_generation()) {
   // The pipeline's now: they go with it, and in a forked child not at all.

@@ -3,9 +3,9 @@
 #include <deepseek/policy/observe.hpp>
 
 #include <deepseek/core/detail/process.hpp>
+#include <deepseek/policy/detail/end_watch.hpp>
 #include <deepseek/policy/detail/server_name.hpp>
 #include <deepseek/policy/detail/trace_context.hpp>
-#include <deepseek/policy/detail/watches.hpp>
 #include <deepseek/transport/detail/url.hpp>
 
 #include <algorithm>
@@ -372,7 +372,7 @@ class ObserveAttemptPolicy final : public Policy {
   std::shared_ptr<Observation> observation_;
 };
 
-DEEPSEEK_DECL CallWatch make_call_watch(const ObserveOptions& options) {
+DEEPSEEK_DECL EndWatch make_end_watch(const ObserveOptions& options) {
   if (!options.metrics && !options.log) return {};
   return [observation = std::make_shared<Observation>(options)](Call& call, const std::optional<Error>& error) {
     observation->tell_end(call, error);

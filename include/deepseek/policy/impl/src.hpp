@@ -14,4 +14,5 @@
 #include <deepseek/policy/impl/retry.ipp>
 #include <deepseek/policy/impl/router.ipp>
 #include <deepseek/policy/impl/single_flight.ipp>
+#include <deepseek/policy/impl/store_watches.ipp>
 #include <deepseek/policy/impl/watches.ipp>
