@@ -63,6 +63,12 @@ std::string base_url_from_env();
 /// be destroyed; a new one works. The library must not be unloaded (dlclose) while a client lives.
 class DeepSeekClient {
  public:
+  DeepSeekClient(const DeepSeekClient&) noexcept;
+  DeepSeekClient(DeepSeekClient&&) noexcept;
+  DeepSeekClient& operator=(const DeepSeekClient&) noexcept;
+  DeepSeekClient& operator=(DeepSeekClient&&) noexcept;
+  ~DeepSeekClient();
+
   /// Checks the options once; contradictions are named in the error.
   static Result<DeepSeekClient> create(ClientOptions options = {});
   /// DEEPSEEK_API_KEY and DEEPSEEK_BASE_URL fill what `options` leaves unset.

@@ -56,7 +56,7 @@ class Conversation {
   /// All messages so far, the system message included.
   const std::vector<Message>& history() const noexcept { return history_; }
   /// Appends a message without asking.
-  void add(Message message) { history_.push_back(std::move(message)); }
+  void add(Message message);
   /// Forgets everything but the system message of the options.
   void clear();
 

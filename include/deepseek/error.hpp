@@ -135,6 +135,11 @@ class Error {
   /// An error whose outcome is the usual one of its code.
   Error(ErrorCode code, std::string message, std::string advice = {});
   explicit Error(ErrorDetails details);
+  Error(const Error&) noexcept;
+  Error(Error&&) noexcept;
+  Error& operator=(const Error&) noexcept;
+  Error& operator=(Error&&) noexcept;
+  ~Error();
 
   ErrorCode code() const noexcept { return details_->code; }
   Outcome outcome() const noexcept { return details_->outcome; }

@@ -11,11 +11,11 @@ namespace detail {
 class QueueState;
 }
 
-/// One event of a queue.
+/// One event of a queue. Made by the library alone, so `result` needs no `= {}` (which costs every including file).
 struct QueueEvent {
-  std::uint64_t tag = 0;             ///< as given to submit()
-  const ChatChunk* chunk = nullptr;  ///< a chunk, or null at the end of the call; valid until the next next()
-  std::optional<Result<ChatReply>> result = {};  ///< set at the end of the call, exactly once per call
+  std::uint64_t tag = 0;                    ///< as given to submit()
+  const ChatChunk* chunk = nullptr;         ///< a chunk, or null at the end of the call; valid until the next next()
+  std::optional<Result<ChatReply>> result;  ///< set at the end of the call, exactly once per call
 };
 
 /// Calls submitted here run on the I/O thread, which reads bytes and keeps the clocks even when the

@@ -342,11 +342,11 @@ template <class T>
 Result<T> from_json(std::string_view json) {
   static_assert(std::is_default_constructible_v<T>,
                 "deepseek: from_json<T> fills a T that it can make without arguments");
-  Result<detail::JsonDocument> document = detail::JsonDocument::parse(json);
-  if (!document) return document.error();
   T value{};
-  detail::Mismatch why;
-  if (!detail::read_value(document->root(), value, nullptr, why)) return why.error();
+  Result<void> done = detail::read_json(json, &value, [](detail::JsonView root, void* into, detail::Mismatch& why) {
+    return detail::read_value(root, *static_cast<T*>(into), nullptr, why);
+  });
+  if (!done) return done.error();
   return value;
 }
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include <deepseek/auth/jwt.hpp>
+#include <deepseek/auth/jws_algorithm.hpp>
 #include <deepseek/core/clock.hpp>
 #include <deepseek/core/credential.hpp>
 #include <deepseek/core/log_level.hpp>

@@ -19,11 +19,9 @@ class CancelRegistration {
   CancelRegistration() = default;
   CancelRegistration(std::shared_ptr<detail::CancelState> state, std::uint64_t id)
       : state_(std::move(state)), id_(id) {}
-  CancelRegistration(CancelRegistration&& other) noexcept : state_(std::move(other.state_)), id_(other.id_) {
-    other.state_.reset();
-  }
+  CancelRegistration(CancelRegistration&& other) noexcept;
   CancelRegistration& operator=(CancelRegistration&& other) noexcept;
-  ~CancelRegistration() { reset(); }
+  ~CancelRegistration();
   void reset() noexcept;
 
  private:
@@ -50,10 +48,10 @@ class CancelToken {
 class CancelSource {
  public:
   CancelSource();
-  CancelToken token() const noexcept { return CancelToken(state_); }
+  CancelToken token() const noexcept;
   /// Cancels every call that was given a token of this source. Idempotent.
   void cancel() const;
-  bool cancelled() const noexcept { return token().cancelled(); }
+  bool cancelled() const noexcept;
 
  private:
   std::shared_ptr<detail::CancelState> state_;

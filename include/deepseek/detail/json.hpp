@@ -3,7 +3,6 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 
@@ -45,18 +44,6 @@ class JsonView {
   const void* node_;
 };
 
-/// A parsed text. Nesting is bounded (64), so that walking it cannot exhaust the stack.
-class JsonDocument {
- public:
-  /// malformed_json with the position, never with the text.
-  static Result<JsonDocument> parse(std::string_view text);
-  JsonView root() const noexcept { return JsonView(node_.get()); }
-
- private:
-  explicit JsonDocument(std::shared_ptr<const void> node) : node_(std::move(node)) {}
-  std::shared_ptr<const void> node_;
-};
-
 /// Where a value does not fit and what was wanted there. The path grows from the inside out.
 class Mismatch {
  public:
@@ -70,6 +57,10 @@ class Mismatch {
   std::string path_;
   std::string text_;
 };
+
+/// Parses `json` and lets `read` fill `into` from it: malformed_json with the position, or what `read` found wrong.
+/// Never with the text.
+Result<void> read_json(std::string_view json, void* into, bool (*read)(JsonView root, void* into, Mismatch& why));
 
 bool read_bool(JsonView from, bool& out, Mismatch& why);
 bool read_signed(JsonView from, std::int64_t low, std::int64_t high, const FieldRules* rules, std::int64_t& out,

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include <deepseek/detail/json.hpp>
+#include <deepseek/detail/json_document.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
 namespace detail {

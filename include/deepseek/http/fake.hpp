@@ -13,8 +13,8 @@ DEEPSEEK_BEGIN_NAMESPACE
 
 /// One piece of a scripted body: the handler gets it in one on_data().
 struct FakeChunk {
-  FakeChunk(std::string bytes, std::chrono::microseconds wait = {}) : data(std::move(bytes)), after(wait) {}
-  FakeChunk(const char* bytes, std::chrono::microseconds wait = {}) : data(bytes), after(wait) {}
+  FakeChunk(std::string bytes, std::chrono::microseconds wait = {});
+  FakeChunk(const char* bytes, std::chrono::microseconds wait = {});
   std::string data;
   std::chrono::microseconds after;  ///< waited for before this piece, on the loop's clock
 };

@@ -315,6 +315,12 @@ DEEPSEEK_DECL ChatRequest one_message(std::string_view prompt) {
 
 }  // namespace detail
 
+DEEPSEEK_DECL DeepSeekClient::DeepSeekClient(const DeepSeekClient&) noexcept = default;
+DEEPSEEK_DECL DeepSeekClient::DeepSeekClient(DeepSeekClient&&) noexcept = default;
+DEEPSEEK_DECL DeepSeekClient& DeepSeekClient::operator=(const DeepSeekClient&) noexcept = default;
+DEEPSEEK_DECL DeepSeekClient& DeepSeekClient::operator=(DeepSeekClient&&) noexcept = default;
+DEEPSEEK_DECL DeepSeekClient::~DeepSeekClient() = default;
+
 DEEPSEEK_DECL DeepSeekClient::DeepSeekClient(std::shared_ptr<detail::ClientLife> life) : life_(std::move(life)) {}
 
 DEEPSEEK_DECL Result<DeepSeekClient> DeepSeekClient::create(ClientOptions options) {

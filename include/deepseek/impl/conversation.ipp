@@ -190,6 +190,8 @@ DEEPSEEK_DECL Conversation::Conversation(DeepSeekClient client, ConversationOpti
   clear();
 }
 
+DEEPSEEK_DECL void Conversation::add(Message message) { history_.push_back(std::move(message)); }
+
 DEEPSEEK_DECL void Conversation::clear() {
   history_.clear();
   if (!options_.system.empty()) history_.push_back(Message::system(options_.system));

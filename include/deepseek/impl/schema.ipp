@@ -6,6 +6,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include <deepseek/detail/json_document.hpp>
 #include <deepseek/model/detail/json_text.hpp>
 #include <deepseek/model/detail/json_writer.hpp>
 
@@ -44,6 +45,15 @@ DEEPSEEK_DECL Result<JsonDocument> JsonDocument::parse(std::string_view text) {
   auto node = std::make_shared<nlohmann::json>(nlohmann::json::parse(text, nullptr, false));
   if (node->is_discarded()) return Error(ErrorCode::malformed_json, "not valid JSON");
   return JsonDocument(std::shared_ptr<const void>(std::move(node)));
+}
+
+DEEPSEEK_DECL Result<void> read_json(std::string_view json, void* into,
+                                     bool (*read)(JsonView root, void* into, Mismatch& why)) {
+  const Result<JsonDocument> document = JsonDocument::parse(json);
+  if (!document) return document.error();
+  Mismatch why;
+  if (!read(document->root(), into, why)) return why.error();
+  return {};
 }
 
 DEEPSEEK_DECL JsonView::Kind JsonView::kind() const noexcept {

@@ -6,6 +6,7 @@
 #include <deepseek/impl/client.ipp>
 #include <deepseek/impl/conversation.ipp>
 #include <deepseek/impl/json_schema.ipp>
+#include <deepseek/impl/options.ipp>
 #include <deepseek/impl/pattern.ipp>
 #include <deepseek/impl/queue.ipp>
 #include <deepseek/impl/schema.ipp>

@@ -204,7 +204,7 @@ class ChatChunk {
  private:
   friend struct detail::ChunkAccess;
   detail::ChunkFields fields_ = {};
-  std::shared_ptr<const void> owned_ = {};
+  std::shared_ptr<const void> owned_;
 };
 
 DEEPSEEK_END_NAMESPACE

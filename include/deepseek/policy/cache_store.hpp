@@ -69,21 +69,15 @@ class CacheSession {
   /// True if find(key) answers without waiting, false if find(key, done) must be asked.
   virtual bool immediate() const noexcept = 0;
   /// What is kept under `key`, stale entries too; null if nothing is. Damaged entries are never returned.
-  virtual CacheEntryPtr find(std::string_view key) {
-    (void)key;
-    return nullptr;
-  }
+  virtual CacheEntryPtr find(std::string_view key);
   /// The same, told later: `done` runs once, never before this returns, and not much later than the store's own
   /// deadline, whatever has become of the other side.
-  virtual void find(std::string_view key, Function<void(CacheEntryPtr)> done) {
-    (void)key;
-    (void)done;
-  }
+  virtual void find(std::string_view key, Function<void(CacheEntryPtr)> done);
   /// Keeps `entry`, now or soon. Does not wait; what cannot be kept is counted.
   virtual void put(std::string_view key, CacheEntryPtr entry) = 0;
   /// Waits until what was put is kept, for at most `most`. Called once, when the client goes and its loop has ended:
   /// on any thread.
-  virtual void flush(std::chrono::milliseconds most) { (void)most; }
+  virtual void flush(std::chrono::milliseconds most);
 };
 
 /// Safe from all threads. May serve several clients at once.
@@ -94,7 +88,7 @@ class CacheStore {
   virtual std::string_view level() const noexcept = 0;
   /// Why the store's options cannot be used, asked when a client is made; nothing: they can. What may mend itself (a
   /// server away, a full disk) is no reason: the level then answers nothing and says so by a notice.
-  virtual std::optional<Error> check() const { return std::nullopt; }
+  virtual std::optional<Error> check() const;
   /// Called once by each client. `loop` outlives the session, but does not run any more when it ends.
   virtual std::unique_ptr<CacheSession> open(Loop& loop, const CacheNotice& notice) = 0;
   virtual CacheStats stats() const = 0;

@@ -20,19 +20,11 @@ class Degradation {
   enum class Kind { stale_cache, fallback_model, answer };
 
   /// What the cache kept of an equal call, fresh or not. Needs CacheOptions::keep_stale.
-  static Degradation stale_cache() { return Degradation(Kind::stale_cache); }
+  static Degradation stale_cache();
   /// The same request to another model, with retries and endpoints of its own.
-  static Degradation fallback_model(std::string name) {
-    Degradation one(Kind::fallback_model);
-    one.model_ = std::move(name);
-    return one;
-  }
+  static Degradation fallback_model(std::string name);
   /// A text of the program's own, as if the service had said it.
-  static Degradation answer(DegradeAnswer text) {
-    Degradation one(Kind::answer);
-    one.text_ = std::move(text);
-    return one;
-  }
+  static Degradation answer(DegradeAnswer text);
 
   Kind kind() const noexcept { return kind_; }
   const std::string& model() const noexcept { return model_; }

@@ -17,7 +17,7 @@ class Pipeline {
   ~Pipeline();
   Pipeline(const Pipeline&) = delete;
   Pipeline& operator=(const Pipeline&) = delete;
-  void start(CallPtr call, SinkPtr sink) const { Next(this, 0)(std::move(call), std::move(sink)); }
+  void start(CallPtr call, SinkPtr sink) const;
   Transport& transport() const { return *transport_; }
 
  private:

@@ -114,16 +114,16 @@ class Decoder {
   /// that is named an error.
   virtual Error error_from_body(int status, std::string_view body) = 0;
   /// What the reply said it used; all zero if it did not say.
-  virtual TokenUsage usage() const { return {}; }
+  virtual TokenUsage usage() const;
   /// Forgets everything since the beginning, or since go_on(): a new attempt begins.
   virtual void reset() = 0;
   /// What an answer that broke off can be gone on from; nothing: it cannot be.
-  virtual std::optional<AnswerSoFar> so_far() const { return std::nullopt; }
+  virtual std::optional<AnswerSoFar> so_far() const;
   /// The frames that follow are of another reply, which goes on where this one broke off: the text stays. If that
   /// reply begins with at least `overlap` bytes that end the text so far, they are taken out of its frames.
-  virtual void go_on(std::size_t overlap) { (void)overlap; }
+  virtual void go_on(std::size_t overlap);
   /// A fresh one of the same kind, for a second request beside this one's; null: there can be none.
-  virtual std::shared_ptr<Decoder> another() const { return nullptr; }
+  virtual std::shared_ptr<Decoder> another() const;
 };
 
 /// The codec's hand on a request: what policies may ask of a body without ever parsing it. Stateless, static storage,
@@ -142,11 +142,7 @@ class RequestCodec {
   /// A canonical text of every field that changes the answer: the model and user_id, but not whether it is streamed.
   virtual std::string canonical(std::string_view body) const = 0;
   /// The frames of a complete reply that says `text`, streamed or whole. None: there is no such reply.
-  virtual std::vector<std::string> answer(std::string_view text, bool stream) const {
-    (void)text;
-    (void)stream;
-    return {};
-  }
+  virtual std::vector<std::string> answer(std::string_view text, bool stream) const;
 };
 
 /// What one attempt came to. Reset by the pipeline before each.
@@ -180,10 +176,8 @@ struct CallFacts : AttemptFacts {
   std::string_view degraded = {};     ///< how the answer is less than was asked for; empty: it is not
   std::optional<Error> degraded_because = {};  ///< set with `degraded`: what the answer that was asked for failed with
 
-  void begin_attempt() {
-    static_cast<AttemptFacts&>(*this) = AttemptFacts();
-    ++attempts;
-  }
+  /// Forgets the attempt before and counts one more.
+  void begin_attempt();
 };
 
 /// One operation on its way. Made by the api layer, seen by every policy, executed by a transport. On
@@ -229,16 +223,9 @@ struct Call {
   Function<void(bool)> on_pause = {};
 
   /// Holds frames back (true) or lets them go on (false), whoever holds the call now, or will.
-  void pause(bool hold) {
-    if (hold == paused) return;
-    paused = hold;
-    if (const auto tell = on_pause) tell(hold);  // a copy: the holder may go from inside it
-  }
+  void pause(bool hold);
   /// Gives up the holding of the call.
-  void release_holds() {
-    on_abort = nullptr;
-    on_pause = nullptr;
-  }
+  void release_holds();
 };
 using CallPtr = std::shared_ptr<Call>;
 
@@ -252,11 +239,6 @@ class CallSink {
 };
 using SinkPtr = std::shared_ptr<CallSink>;
 
-namespace detail {
-std::optional<Error> check_http_endpoint(const Endpoint& endpoint);
-bool is_confidential_http(const Endpoint& endpoint);
-}  // namespace detail
-
 /// Moves messages between this process and one kind of server. Used by one client, on its loop only, except where a
 /// member says otherwise.
 class Transport {
@@ -264,15 +246,15 @@ class Transport {
   virtual ~Transport() = default;
   /// Why `endpoint` cannot be used, asked when a client is made; nothing: it can. Here: http(s) addresses can.
   /// Any thread.
-  virtual std::optional<Error> check(const Endpoint& endpoint) const { return detail::check_http_endpoint(endpoint); }
+  virtual std::optional<Error> check(const Endpoint& endpoint) const;
   /// True if nobody on the way to `endpoint` can read what is sent: it is encrypted or stays on this machine. No
   /// credential is sent otherwise, unless the endpoint allows it. Here: https, or http to loopback. Any thread.
-  virtual bool confidential(const Endpoint& endpoint) const { return detail::is_confidential_http(endpoint); }
+  virtual bool confidential(const Endpoint& endpoint) const;
   /// Called once before the first call; `loop` lives until detach().
   virtual void attach(Loop& loop) = 0;
   /// Called when the client goes, after its calls have ended, perhaps on another thread than the loop's but never
   /// beside it. A host may keep the transport for longer than its client.
-  virtual void detach() {}
+  virtual void detach();
   /// Sends one attempt of `call`. Never calls `sink` before it returns. Sets call->on_abort and on_pause, heeds
   /// call->paused, and takes both back before it ends the call.
   virtual void start(CallPtr call, SinkPtr sink) = 0;
@@ -281,5 +263,5 @@ class Transport {
 DEEPSEEK_END_NAMESPACE
 
 #ifdef DEEPSEEK_HEADER_ONLY
-#include <deepseek/transport/impl/url.ipp>
+#include <deepseek/transport/impl/transport.ipp>
 #endif

@@ -65,6 +65,10 @@ class CancelState {
 
 }  // namespace detail
 
+DEEPSEEK_DECL CancelRegistration::CancelRegistration(CancelRegistration&& other) noexcept
+    : state_(std::move(other.state_)), id_(other.id_) {}
+DEEPSEEK_DECL CancelRegistration::~CancelRegistration() { reset(); }
+
 DEEPSEEK_DECL CancelRegistration& CancelRegistration::operator=(CancelRegistration&& other) noexcept {
   if (this == &other) return *this;
   reset();
@@ -88,6 +92,8 @@ DEEPSEEK_DECL CancelRegistration CancelToken::on_cancel(Function<void()> callbac
 
 DEEPSEEK_DECL CancelSource::CancelSource() : state_(std::make_shared<detail::CancelState>()) {}
 
+DEEPSEEK_DECL CancelToken CancelSource::token() const noexcept { return CancelToken(state_); }
+DEEPSEEK_DECL bool CancelSource::cancelled() const noexcept { return state_->cancelled(); }
 DEEPSEEK_DECL void CancelSource::cancel() const { state_->cancel(); }
 
 DEEPSEEK_END_NAMESPACE

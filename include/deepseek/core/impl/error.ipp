@@ -120,6 +120,12 @@ DEEPSEEK_DECL void throw_exception(const Error& error) { throw Exception(error);
 
 DEEPSEEK_DECL const char* to_string(ErrorCode code) noexcept { return detail::row_of(code).word; }
 
+DEEPSEEK_DECL Error::Error(const Error&) noexcept = default;
+DEEPSEEK_DECL Error::Error(Error&&) noexcept = default;
+DEEPSEEK_DECL Error& Error::operator=(const Error&) noexcept = default;
+DEEPSEEK_DECL Error& Error::operator=(Error&&) noexcept = default;
+DEEPSEEK_DECL Error::~Error() = default;
+
 DEEPSEEK_DECL Error::Error(ErrorCode code, std::string message, std::string advice)
     : Error(detail::make_details(code, std::move(message), std::move(advice))) {}
 

@@ -168,6 +168,10 @@ DEEPSEEK_DECL std::string read_whole(HttpBody& body) {
 
 }  // namespace detail
 
+DEEPSEEK_DECL FakeChunk::FakeChunk(std::string bytes, std::chrono::microseconds wait)
+    : data(std::move(bytes)), after(wait) {}
+DEEPSEEK_DECL FakeChunk::FakeChunk(const char* bytes, std::chrono::microseconds wait) : data(bytes), after(wait) {}
+
 DEEPSEEK_DECL std::string FakeRequest::header(std::string_view name) const {
   for (const HttpHeader& header : headers)
     if (detail::same_header_name(header.name, name)) return header.value;

@@ -344,6 +344,12 @@ class MemoryStore final : public CacheStore {
 
 }  // namespace detail
 
+// What a session or a store need not have.
+DEEPSEEK_DECL CacheEntryPtr CacheSession::find(std::string_view /*key*/) { return nullptr; }
+DEEPSEEK_DECL void CacheSession::find(std::string_view /*key*/, Function<void(CacheEntryPtr)> /*done*/) {}
+DEEPSEEK_DECL void CacheSession::flush(std::chrono::milliseconds /*most*/) {}
+DEEPSEEK_DECL std::optional<Error> CacheStore::check() const { return std::nullopt; }
+
 DEEPSEEK_DECL std::shared_ptr<CacheStore> memory_store(std::uint64_t max_bytes) {
   return std::make_shared<detail::MemoryStore>(max_bytes);
 }

@@ -176,6 +176,20 @@ class DegradePolicy final : public Policy {
 
 }  // namespace detail
 
+DEEPSEEK_DECL Degradation Degradation::stale_cache() { return Degradation(Kind::stale_cache); }
+
+DEEPSEEK_DECL Degradation Degradation::fallback_model(std::string name) {
+  Degradation one(Kind::fallback_model);
+  one.model_ = std::move(name);
+  return one;
+}
+
+DEEPSEEK_DECL Degradation Degradation::answer(DegradeAnswer text) {
+  Degradation one(Kind::answer);
+  one.text_ = std::move(text);
+  return one;
+}
+
 DEEPSEEK_DECL bool DegradeOptions::uses_cache() const noexcept {
   return std::any_of(steps.begin(), steps.end(),
                      [](const Degradation& one) { return one.kind() == Degradation::Kind::stale_cache; });

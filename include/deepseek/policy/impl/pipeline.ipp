@@ -13,6 +13,10 @@
 
 DEEPSEEK_BEGIN_NAMESPACE
 
+DEEPSEEK_DECL void Pipeline::start(CallPtr call, SinkPtr sink) const {
+  Next(this, 0)(std::move(call), std::move(sink));
+}
+
 DEEPSEEK_DECL Pipeline::Pipeline(std::vector<std::shared_ptr<Policy>> policies, std::shared_ptr<Transport> transport,
                                  Loop& loop)
     : transport_(std::move(transport)) {

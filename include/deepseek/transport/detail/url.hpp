@@ -8,6 +8,7 @@
 
 DEEPSEEK_BEGIN_NAMESPACE
 
+struct Endpoint;
 struct Operation;  // transport.hpp itself stands on this header where bodies are inline
 
 namespace detail {
@@ -37,6 +38,10 @@ bool is_deepseek_host(std::string_view base_url);
 /// The address of `operation` below a base URL. `deepseek` as in Endpoint. Fails with invalid_options, or
 /// with unsupported where only /beta could do it.
 Result<std::string> compose_url(std::string_view base_url, std::optional<bool> deepseek, const Operation& operation);
+
+/// Transport::check() and Transport::confidential() of what speaks HTTP.
+std::optional<Error> check_http_endpoint(const Endpoint& endpoint);
+bool is_confidential_http(const Endpoint& endpoint);
 
 }  // namespace detail
 DEEPSEEK_END_NAMESPACE

@@ -5,4 +5,5 @@
 #include <deepseek/transport/impl/response_reader.ipp>
 #include <deepseek/transport/impl/retry_after.ipp>
 #include <deepseek/transport/impl/sse.ipp>
+#include <deepseek/transport/impl/transport.ipp>
 #include <deepseek/transport/impl/url.ipp>
