@@ -1,5 +1,6 @@
 // Client credentials: what is asked for, when, by how many, and what comes of a bad answer.
 #include <deepseek/auth/detail/encoding.hpp>
+#include <deepseek/auth/jwt.hpp>
 #include <deepseek/auth/oauth.hpp>
 #include <deepseek/core/log.hpp>
 #include <deepseek/core/metrics.hpp>

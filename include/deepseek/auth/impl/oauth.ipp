@@ -5,6 +5,7 @@
 #include <deepseek/auth/detail/encoding.hpp>
 #include <deepseek/auth/detail/fetch.hpp>
 #include <deepseek/auth/impl/strict_json.ipp>
+#include <deepseek/auth/jwt.hpp>
 #include <deepseek/core/detail/platform.hpp>
 #include <deepseek/core/log.hpp>
 #include <deepseek/core/metric_list.hpp>
