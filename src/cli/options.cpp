@@ -95,6 +95,7 @@ Result<Credential> oauth_credential(const ConnectionOptions& connection, const C
   options.client_secret = *std::move(secret);
   options.metrics = told.metrics;
   options.log = told.log;
+  options.log_level = told.log_level;
   return oauth2(std::move(options));
 }
 
@@ -149,7 +150,7 @@ Result<void> read_numbers(const Args& args, ConnectionOptions& connection) {
     connection.retries = static_cast<int>(*retries);
   }
   if (const std::string* text = args.value("hedge-after")) {
-    auto after = parse_integer("hedge-after", *text, 1, 3'600'000);
+    auto after = parse_integer("hedge-after", *text, 1, 599'999);  // the clocks of an answer strike at 600 s
     if (!after) return after.error();
     connection.hedge_after = std::chrono::milliseconds(*after);
   }

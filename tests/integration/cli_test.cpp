@@ -866,7 +866,7 @@ TEST_CASE("command: usage errors name the option, exit with 2 and print nothing 
       {{"chat", "a", "--log", ""}, "--log is empty"},
       {{"chat", "a", "--metrics-port", "65536"}, "--metrics-port"},
       {{"chat", "a", "--hedge-after", "0"}, "--hedge-after"},
-      {{"fim", "--prompt", "a", "--hedge-after", "3600001"}, "--hedge-after"},
+      {{"fim", "--prompt", "a", "--hedge-after", "600000"}, "--hedge-after"},
       {{"chat", "a", "--oauth-token-url", "https://u"}, "needs --oauth-client-id"},
       {{"chat", "a", "--oauth-client-id", "u"}, "needs --oauth-token-url"},
       {{"chat", "a", "--oauth-client-secret-file", "u"}, "needs --oauth-token-url"},

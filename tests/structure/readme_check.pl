@@ -88,7 +88,7 @@ sub members_of {
   for my $statement (split /;/, $body) {
     $statement =~ s/^\s+|\s+$//g;
     push @members, [$2, $1, $3 // $4 // '']
-      if $statement =~ /^([^=]*[\w>&*])\s+(\w+)\s*(?:=\s*(.*)|\{(.*)\}|)$/s && $2 !~ /^(?:const|noexcept)$/;
+      if $statement =~ /^([^=]*[\w>&*])\s+(\w+)\s*(?:=\s*(.*)|\{(.*)\}|)$/s && $2 !~ /^(?:const|noexcept|operator)$/;
   }
   return @members;
 }

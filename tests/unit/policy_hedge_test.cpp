@@ -125,6 +125,41 @@ TEST_CASE("the hedge goes elsewhere, wins, and is the whole reply", "[policy][he
   CHECK(f.loop.timers() == 0);
 }
 
+TEST_CASE("what both have waited for and cost is the call's", "[policy][hedge]") {
+  Fixture f;
+  One one;
+  one.call->facts.waited = 1ms;  // for an attempt before
+  one.call->facts.cost = 0.25;
+  f.start_both(one);
+  f.request(0).facts.waited += 2ms;
+  f.request(0).facts.cost += 0.5;
+  f.request(1).facts.cost += 1;
+  f.request(1).facts.currency = "usd";
+  const std::size_t winner = GENERATE(0, 1);
+  f.transport->frame(winner, "t");
+  f.request(winner).facts.waited += 4ms;
+  f.transport->end(winner);
+  REQUIRE(one.complete());
+  CHECK(one.call->facts.waited == 7ms);
+  CHECK(one.call->facts.cost == 1.75);
+  CHECK(one.call->facts.currency == "usd");
+}
+
+TEST_CASE("a loser may end when the pipeline has gone", "[policy][hedge]") {
+  Fixture f;
+  One one;
+  f.start_both(one);
+  const auto late = f.transport->calls.at(0);
+  late.call->on_abort = [](Error) {};  // a holder that lets itself be waited for
+  f.transport->frame(1, "t");
+  f.transport->end(1);
+  REQUIRE(one.complete());
+  f.pipeline.reset();
+  late.call->on_abort = nullptr;
+  late.sink->on_end(Error(ErrorCode::cancelled, "late"));
+  CHECK(one.sink->ends == 1);
+}
+
 TEST_CASE("the first may still win, and the hedge leaves no trace in the reply", "[policy][hedge]") {
   Fixture f;
   One one;

@@ -662,6 +662,18 @@ TEST_CASE("a shared budget is asked after the own limits, and settled", "[policy
   CHECK(f.budget->asked.size() == 2);
 }
 
+TEST_CASE("a call that is dropped without an end gives its share back", "[policy]") {
+  SharedFixture f(slots(1));
+  f.client.start({"a", 500});
+  f.budget->grant(7);
+  REQUIRE(f.client.running() == 1);
+  f.client.transport->running.clear();
+  for (const CallPtr& call : std::exchange(f.client.calls, {})) call->release_holds();
+  CHECK(f.budget->settled == std::vector<std::pair<std::uint64_t, std::uint64_t>>{{7, UINT64_MAX}});
+  f.client.start({"b", 600});
+  CHECK(f.budget->asked.size() == 2);
+}
+
 TEST_CASE("a shared budget is told when its client goes, and may live on", "[policy]") {
   const auto budget = std::make_shared<ManualBudget>();
   {

@@ -608,8 +608,19 @@ TEST_CASE("a call that came to nothing gives its trial back", "[policy]") {
   Fixture f(once, {{"http://127.0.0.1:1"}}, breaker);
   f.run({busy()});
   f.loop.advance(5s);
-  f.run({fails(ErrorCode::cancelled)});
-  CHECK(f.requests() == 1);
+  SECTION("cancelled") {
+    f.run({fails(ErrorCode::cancelled)});
+    CHECK(f.requests() == 1);
+  }
+  SECTION("dropped without an end") {
+    Act held;
+    held.hold = true;
+    f.transport->acts = {held};
+    f.transport->asked.clear();
+    f.begin();
+    CHECK(f.requests() == 1);
+    f.call->release_holds();
+  }
   CHECK_FALSE(f.run({{}})->error);
   CHECK(f.requests() == 1);
   CHECK_FALSE(f.run({{}})->error);

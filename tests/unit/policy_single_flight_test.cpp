@@ -57,6 +57,29 @@ TEST_CASE("calls that ask the same share one request", "[policy][single_flight]"
   REQUIRE(f.transport->calls.size() == 2);
 }
 
+TEST_CASE("what a shared request cost is told once, and what its members were before stays",
+          "[policy][single_flight]") {
+  Fixture f;
+  One a, b;
+  b.call->facts.resumed = 1;
+  b.call->facts.degraded = "fallback_model";
+  f.start(a);
+  f.start(b);
+  f.request().facts.cost = 0.5;
+  f.request().facts.currency = "usd";
+  f.request().facts.waited = 3ms;
+  f.transport->frame(0, "t 1");
+  f.transport->frame(0, "e");
+  f.transport->end(0);
+  REQUIRE(a.complete());
+  REQUIRE(b.complete());
+  CHECK(a.call->facts.cost + b.call->facts.cost == 0.5);
+  CHECK(a.call->facts.waited + b.call->facts.waited == 3ms);
+  CHECK((a.call->facts.currency.empty() != b.call->facts.currency.empty()));
+  CHECK(b.call->facts.resumed == 1);
+  CHECK(b.call->facts.degraded == "fallback_model");
+}
+
 TEST_CASE("calls that ask something else go alone", "[policy][single_flight]") {
   Fixture f;
   One a, other("{\"q\":2}"), batch, off, no_codec;

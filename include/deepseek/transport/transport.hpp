@@ -253,7 +253,8 @@ class Transport {
   /// Called once before the first call; `loop` lives until detach().
   virtual void attach(Loop& loop) = 0;
   /// Called when the client goes, after its calls have ended, perhaps on another thread than the loop's but never
-  /// beside it. A host may keep the transport for longer than its client.
+  /// beside it. A host may keep the transport for longer than its client. An attempt that was given up, as a hedge that
+  /// lost, may still be under way: it is dropped without a word.
   virtual void detach();
   /// Sends one attempt of `call`. Never calls `sink` before it returns. Sets call->on_abort and on_pause, heeds
   /// call->paused, and takes both back before it ends the call.

@@ -93,7 +93,9 @@ DEEPSEEK_DECL CancelRegistration CancelToken::on_cancel(Function<void()> callbac
 DEEPSEEK_DECL CancelSource::CancelSource() : state_(std::make_shared<detail::CancelState>()) {}
 
 DEEPSEEK_DECL CancelToken CancelSource::token() const noexcept { return CancelToken(state_); }
-DEEPSEEK_DECL bool CancelSource::cancelled() const noexcept { return state_->cancelled(); }
-DEEPSEEK_DECL void CancelSource::cancel() const { state_->cancel(); }
+DEEPSEEK_DECL bool CancelSource::cancelled() const noexcept { return state_ && state_->cancelled(); }
+DEEPSEEK_DECL void CancelSource::cancel() const {
+  if (state_) state_->cancel();
+}
 
 DEEPSEEK_END_NAMESPACE

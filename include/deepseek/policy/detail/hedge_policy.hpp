@@ -28,7 +28,7 @@ class HedgeBudget {
 };
 
 /// Sends an attempt a second time if its first token is late. Tells the router how each of the two ended.
-class HedgePolicy final : public Policy {
+class HedgePolicy final : public Policy, public std::enable_shared_from_this<HedgePolicy> {
  public:
   HedgePolicy(const HedgeOptions& options, std::shared_ptr<Router> router);
   Phase phase() const override { return Phase::hedge; }

@@ -44,6 +44,8 @@ class Router {
   /// How the last attempt of `call` ended. Needed for each choose() that gave an endpoint; a second time it does
   /// nothing.
   void report(Call& call, EndpointVerdict verdict);
+  /// Instead of report(): the attempt ended without a word about its endpoint, perhaps when the loop has gone.
+  void release(Call& call);
   /// True if reports are of any use.
   bool learns() const noexcept { return places_.size() > 1 || has_breaker_; }
 

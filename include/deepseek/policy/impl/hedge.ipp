@@ -58,22 +58,24 @@ class RelayDecoder final : public Decoder {
 /// is held back, and decoded once more by the call's decoder when it is passed on.
 class HedgePolicy::Race final : public std::enable_shared_from_this<Race> {
  public:
-  Race(HedgePolicy& policy, CallPtr call, SinkPtr sink, Next next)
-      : policy_(policy),
+  Race(std::shared_ptr<HedgePolicy> policy, CallPtr call, SinkPtr sink, Next next)
+      : policy_(std::move(policy)),
         call_(std::move(call)),
         sink_(std::move(sink)),
         next_(next),
         attempts_before_(call_->facts.attempts),
-        hedges_before_(call_->facts.hedges) {}
+        hedges_before_(call_->facts.hedges),
+        waited_before_(call_->facts.waited),
+        cost_before_(call_->facts.cost) {}
 
   void begin() {
     first_.call = std::make_shared<Call>(*call_);
     call_->on_abort = [self = shared_from_this()](Error reason) { self->give_up(std::move(reason)); };
     call_->on_pause = [self = shared_from_this()](bool hold) { self->pause(hold); };
     launch(first_);
-    if (over_ || winner_) return;
+    if (settled()) return;
     seen_sent_ = sent(first_) > 0;
-    arm(policy_.loop_->now() + policy_.options_.after);
+    arm(policy_->loop_->now() + policy_->options_.after);
   }
 
  private:
@@ -112,31 +114,32 @@ class HedgePolicy::Race final : public std::enable_shared_from_this<Race> {
   // --- the clock
 
   void arm(TimePoint when) {
-    timer_ = policy_.loop_->schedule(when, [self = shared_from_this()] {
+    timer_ = policy_->loop_->schedule(when, [self = shared_from_this()] {
       self->timer_ = 0;
       self->on_timer();
     });
   }
   void disarm() {
-    if (timer_ != 0) policy_.loop_->unschedule(std::exchange(timer_, 0));
+    if (timer_ != 0) policy_->loop_->unschedule(std::exchange(timer_, 0));
   }
 
   void on_timer() {
-    const auto after = policy_.options_.after;
+    if (settled()) return;
+    const auto after = policy_->options_.after;
     if (call_->paused) {  // nobody listens, so nobody is late
       missed_ = true;
       return;
     }
     // A request that waits for its turn is not late either.
-    if (!std::exchange(seen_sent_, sent(first_) > 0)) return arm(policy_.loop_->now() + after);
-    const TimePoint earliest = policy_.loop_->driven_since() + after;
-    if (earliest > policy_.loop_->now()) return arm(earliest);
+    if (!std::exchange(seen_sent_, sent(first_) > 0)) return arm(policy_->loop_->now() + after);
+    const TimePoint earliest = policy_->loop_->driven_since() + after;
+    if (earliest > policy_->loop_->now()) return arm(earliest);
     hedge();
   }
 
   void hedge() {
     auto own = call_->decoder->another();
-    if (!own || !policy_.budget_.take(call_->weight)) return;
+    if (!own || !policy_->budget_.take(call_->weight)) return;
     relay_ = std::make_shared<RelayDecoder>(std::move(own));
     hedge_.call = std::make_shared<Call>(*call_);
     Call& call = *hedge_.call;
@@ -145,7 +148,7 @@ class HedgePolicy::Race final : public std::enable_shared_from_this<Race> {
     call.may_wait = false;
     call.facts.attempts = first_.call->facts.attempts;  // they are numbered through
     call.endpoint_index = -1;
-    policy_.router_->prefer_other(call, first_.call->endpoint_index);
+    policy_->router_->prefer_other(call, first_.call->endpoint_index);
     launch(hedge_);
   }
 
@@ -173,8 +176,8 @@ class HedgePolicy::Race final : public std::enable_shared_from_this<Race> {
   void end(Lane& lane, std::optional<Error> error) {
     if (!std::exchange(lane.running, false)) return;
     const auto keep = shared_from_this();
-    policy_.router_->report(*lane.call, judge_endpoint(error));
-    if (&lane == &hedge_ && sent(hedge_) == 0) policy_.budget_.give_back(call_->weight);
+    policy_->router_->report(*lane.call, judge_endpoint(error));
+    if (&lane == &hedge_ && sent(hedge_) == 0) policy_->budget_.give_back(call_->weight);
     if (over_) return;
     if (giving_up_) {
       if (error && &lane == &told()) giving_up_ = std::move(error);
@@ -244,6 +247,16 @@ class HedgePolicy::Race final : public std::enable_shared_from_this<Race> {
     facts.attempts = attempts_before_ + sent(first_) + sent(hedge_);
     facts.failovers = first_.call->facts.failovers;  // that a hedge goes elsewhere is none
     facts.hedges = hedges_before_ + (sent(hedge_) > 0 ? 1 : 0);
+    const CallFacts& one = first_.call->facts;
+    facts.waited = one.waited;
+    facts.cost = one.cost;
+    facts.currency = one.currency;
+    if (hedge_.call) {  // paid for too
+      const CallFacts& two = hedge_.call->facts;
+      facts.waited += two.waited - waited_before_;
+      facts.cost += two.cost - cost_before_;
+      if (facts.currency.empty()) facts.currency = two.currency;
+    }
     call_->authorization = lane.call->authorization;
     call_->endpoint = lane.call->endpoint;
     call_->endpoint_index = lane.call->endpoint_index;
@@ -282,15 +295,17 @@ class HedgePolicy::Race final : public std::enable_shared_from_this<Race> {
       const CallPtr call = lane->call;
       if (lane->running) call->pause(hold);
     }
-    if (!hold && !settled() && std::exchange(missed_, false)) arm(policy_.loop_->now() + policy_.options_.after);
+    if (!hold && !settled() && std::exchange(missed_, false)) arm(policy_->loop_->now() + policy_->options_.after);
   }
 
-  HedgePolicy& policy_;
+  std::shared_ptr<HedgePolicy> policy_;  // a loser may end when the pipeline has gone
   CallPtr call_;
   SinkPtr sink_;  // null: ended
   Next next_;
   const int attempts_before_;
   const int hedges_before_;
+  const std::chrono::nanoseconds waited_before_;
+  const double cost_before_;
   Lane first_{*this};
   Lane hedge_{*this};
   std::shared_ptr<RelayDecoder> relay_;  // of the hedge
@@ -313,7 +328,7 @@ DEEPSEEK_DECL void HedgePolicy::start(CallPtr call, SinkPtr sink, Next next) {
   const bool possible = call->safe_to_repeat && call->decoder && call->weight > 0;
   if (!possible) return next(std::move(call), std::move(sink));
   budget_.earn(call->weight);
-  std::make_shared<Race>(*this, std::move(call), std::move(sink), next)->begin();
+  std::make_shared<Race>(shared_from_this(), std::move(call), std::move(sink), next)->begin();
 }
 
 }  // namespace detail

@@ -186,7 +186,9 @@ class LimitedCall final : public CallSink, public LimitWaiter {
   LimitedCall(std::shared_ptr<LimitPolicyState> state, CallPtr call, SinkPtr sink, Next next)
       : state_(std::move(state)), call_(std::move(call)), sink_(std::move(sink)), next_(next) {}
   ~LimitedCall() override {
-    core().release(permit_, permit_.tokens, {}, permit_.began);  // a pipeline that went without an end
+    // A pipeline that went without an end.
+    core().release(permit_, permit_.tokens, {}, permit_.began);
+    if (lease_ != 0 && state_->shared) state_->shared->settle(lease_, std::nullopt);
   }
 
   void start(std::string_view key);

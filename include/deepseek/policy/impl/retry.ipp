@@ -56,7 +56,10 @@ DEEPSEEK_DECL Function<double()> make_jitter() {
 class RetryPolicy::Attempts final : public CallSink, public std::enable_shared_from_this<Attempts> {
  public:
   Attempts(RetryPolicy& policy, CallPtr call, SinkPtr sink, Next next)
-      : policy_(policy), call_(std::move(call)), sink_(std::move(sink)), next_(next) {}
+      : policy_(policy), router_(policy.router_), call_(std::move(call)), sink_(std::move(sink)), next_(next) {}
+  ~Attempts() override {
+    router_->release(*call_);  // an attempt that was dropped without an end
+  }
 
   void begin() {
     ++tries_;
@@ -70,8 +73,7 @@ class RetryPolicy::Attempts final : public CallSink, public std::enable_shared_f
 
   void on_end(std::optional<Error> error) override {
     const auto keep = shared_from_this();
-    Router& router = *policy_.router_;
-    router.report(*call_, judge_endpoint(error));
+    router_->report(*call_, judge_endpoint(error));
     if (!error) {
       policy_.budget_.give(cost_);
       return finish(std::nullopt);
@@ -84,16 +86,15 @@ class RetryPolicy::Attempts final : public CallSink, public std::enable_shared_f
  private:
   /// Goes on and returns null, or says why nothing more is done; "" if there is nothing to say.
   const char* next_step(const Error& error) {
-    Router& router = *policy_.router_;
     const RetryKind kind = retry_kind(error);
-    const bool elsewhere = judge_endpoint(error) == EndpointVerdict::refused && router.has_other(*call_);
+    const bool elsewhere = judge_endpoint(error) == EndpointVerdict::refused && router_->has_other(*call_);
     if (!elsewhere && kind == RetryKind::never) return "";
     if (delivered_) return "not repeated: part of the answer was delivered already";
     if (!call_->safe_to_repeat) return "not repeated: the request is not safe to repeat";
     if (tries_ >= policy_.options_.max_attempts)
       return policy_.options_.max_attempts > 1 ? "given up: RetryOptions::max_attempts is reached" : "";
     if (elsewhere) {
-      router.leave(*call_);
+      router_->leave(*call_);
       repeat();
       return nullptr;
     }
@@ -152,6 +153,7 @@ class RetryPolicy::Attempts final : public CallSink, public std::enable_shared_f
   }
 
   RetryPolicy& policy_;
+  std::shared_ptr<Router> router_;  // may be told when the policy has gone
   CallPtr call_;
   SinkPtr sink_;
   Next next_;

@@ -157,6 +157,7 @@ DEEPSEEK_DECL void Router::cool(Place& place) {
 }
 
 DEEPSEEK_DECL void Router::report(Call& call, EndpointVerdict verdict) {
+  if (verdict == EndpointVerdict::none) return release(call);
   const auto since = std::exchange(call.asked_since, std::nullopt);
   if (!since || !learns()) return;
   Place& place = places_[static_cast<std::size_t>(call.endpoint_index)];
@@ -164,21 +165,21 @@ DEEPSEEK_DECL void Router::report(Call& call, EndpointVerdict verdict) {
   tell(place);
 }
 
+DEEPSEEK_DECL void Router::release(Call& call) {
+  if (!std::exchange(call.asked_since, std::nullopt) || !learns()) return;
+  Place& place = places_[static_cast<std::size_t>(call.endpoint_index)];
+  place.breaker.release();
+  tell(place);
+}
+
 DEEPSEEK_DECL void Router::learn(Place& place, EndpointVerdict verdict, Duration took) {
-  const TimePoint now = loop_->now();
-  switch (verdict) {
-    case EndpointVerdict::none:
-      return place.breaker.release();
-    case EndpointVerdict::good:
-      place.failures = place.cool_downs = 0;
-      place.cool_until = TimePoint();
-      return place.breaker.record(now, false, took);
-    case EndpointVerdict::refused:
-      place.breaker.record(now, true, took);
-      return cool(place);
-    case EndpointVerdict::failed:
-      place.breaker.record(now, true, took);
-      if (++place.failures >= options_.failures_to_cool) cool(place);
+  const bool good = verdict == EndpointVerdict::good;
+  place.breaker.record(loop_->now(), !good, took);
+  if (good) {
+    place.failures = place.cool_downs = 0;
+    place.cool_until = TimePoint();
+  } else if (verdict == EndpointVerdict::refused || ++place.failures >= options_.failures_to_cool) {
+    cool(place);
   }
 }
 

@@ -247,16 +247,18 @@ class Flight final : public CallSink, public Decoder, public std::enable_shared_
   /// What was sent and used is counted once: in the call that stands first, less what one before it has counted.
   void fill_facts(Member& member, const CallFacts& facts) {
     CallFacts& own = member.call->facts;
-    const auto cache_level = own.cache_level;
     const auto first_token = own.first_token;
     const bool first = members_.front().get() == &member;
-    own = facts;
-    own.cache_level = cache_level;
+    static_cast<AttemptFacts&>(own) = facts;
     if (first_token.count() != 0) own.first_token = first_token;
-    own.attempts = first ? facts.attempts - counted_.attempts : 0;
-    own.retries = first ? facts.retries - counted_.retries : 0;
-    own.failovers = first ? facts.failovers - counted_.failovers : 0;
-    own.hedges = first ? facts.hedges - counted_.hedges : 0;
+    const auto share = [first](auto all, auto counted) { return first ? all - counted : decltype(all)(0); };
+    own.attempts = share(facts.attempts, counted_.attempts);
+    own.retries = share(facts.retries, counted_.retries);
+    own.failovers = share(facts.failovers, counted_.failovers);
+    own.hedges = share(facts.hedges, counted_.hedges);
+    own.waited = share(facts.waited, counted_.waited);
+    own.cost = share(facts.cost, counted_.cost);
+    if (first && counted_.currency.empty()) own.currency = facts.currency;
     if (!first || usage_counted_) own.usage.reset();
     if (!first) return;
     counted_ = facts;
