@@ -4,6 +4,7 @@
 
 #include <deepseek/coro.hpp>
 #include <deepseek/http/curl.hpp>
+#include <deepseek/http/fake.hpp>
 #include <deepseek/transport/http.hpp>
 
 #include <atomic>
@@ -304,10 +305,21 @@ TEST_CASE("thinking, models, balance and FIM", "[integration]") {
 TEST_CASE("an engine or a transport that the host keeps may outlive its client", "[integration]") {
   test::Double server;
   ClientOptions options = server.client_options();
-  CurlOptions curl;
-  curl.read_cleartext = GENERATE(true, false);
+  const std::string kind = GENERATE("libcurl", "own", "fake");
   const bool as_transport = GENERATE(true, false);
-  std::shared_ptr<HttpEngine> engine = make_curl_engine(curl).value();
+  CAPTURE(kind, as_transport);
+  std::shared_ptr<HttpEngine> engine;
+  if (kind == "fake") {
+    const auto fake = std::make_shared<FakeHttpEngine>();
+    FakeReply reply;
+    reply.chunks.emplace_back(R"({"choices":[{"index":0,"message":{"content":"hi"},"finish_reason":"stop"}]})");
+    fake->reply(reply);
+    engine = fake;
+  } else {
+    CurlOptions curl;
+    curl.read_cleartext = kind == "own";
+    engine = make_curl_engine(curl).value();
+  }
   if (as_transport)
     options.transport = make_http_transport(std::move(engine));
   else

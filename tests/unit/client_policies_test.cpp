@@ -33,7 +33,7 @@ FakeReply refused() {
 }
 
 struct Scene {
-  std::optional<DeepSeekClient> kept;  // goes last: an engine does not outlive its client's loop
+  std::optional<DeepSeekClient> kept;
   std::shared_ptr<FakeHttpEngine> engine = std::make_shared<FakeHttpEngine>();
   ClientOptions options;
   Scene() {

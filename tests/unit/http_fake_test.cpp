@@ -178,3 +178,36 @@ TEST_CASE("fake engine: an answer may depend on the request", "[modes]") {
   scene.loop.run();
   CHECK(scene.handler->status == 201);
 }
+
+TEST_CASE("fake engine: may be kept for longer than its client", "[modes]") {
+  FakeHttpEngine engine;
+  engine.reply(reply_of({"a"}));
+  engine.reply(reply_of({{"a", 5s}}));
+  engine.reply(reply_of({}, FakeReply::End::hold));
+  const auto handler = std::make_shared<Handler>();
+  std::vector<std::shared_ptr<HttpTransfer>> transfers;
+  {
+    deepseek_tests::FakeLoop loop;
+    engine.attach(loop);
+    for (int i = 0; i < 3; ++i) transfers.push_back(engine.start(HttpRequest(), handler));
+    loop.run();
+    CHECK(handler->ends == 1);
+    CHECK(loop.timers() == 1);
+    engine.send(2, "on its way");
+    engine.detach();
+    CHECK(handler.use_count() == 1);
+    CHECK(loop.timers() == 0);
+    CHECK_FALSE(engine.cancelled(0));  // nobody gave it up
+    const std::size_t posted = loop.posted();
+    engine.send(2, "too late");
+    engine.finish(2);
+    CHECK(loop.posted() == posted);
+    loop.run();
+  }
+  engine.send(2, "the loop has gone");
+  engine.finish(2);
+  for (const auto& transfer : transfers) transfer->cancel();
+  CHECK(handler->pieces.size() == 1);
+  CHECK(handler->ends == 1);
+  CHECK(engine.requests().size() == 3);
+}

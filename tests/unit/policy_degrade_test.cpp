@@ -40,7 +40,7 @@ struct Moving final : Clock {
 };
 
 struct Scene {
-  std::optional<DeepSeekClient> kept;  // goes last: an engine does not outlive its client's loop
+  std::optional<DeepSeekClient> kept;
   std::shared_ptr<FakeHttpEngine> engine = std::make_shared<FakeHttpEngine>();
   std::shared_ptr<Moving> clock = std::make_shared<Moving>();
   ClientOptions options;

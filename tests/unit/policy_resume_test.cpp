@@ -44,7 +44,7 @@ FakeReply status(int code) {
 }
 
 struct Scene {
-  std::optional<DeepSeekClient> kept;  // goes last: an engine does not outlive its client's loop
+  std::optional<DeepSeekClient> kept;
   std::shared_ptr<FakeHttpEngine> engine = std::make_shared<FakeHttpEngine>();
   ClientOptions options;
   std::string text;  // as the reader saw it

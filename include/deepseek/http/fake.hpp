@@ -48,7 +48,8 @@ struct FakeRequest {
 };
 
 /// Requests are numbered from 0 in the order they came. Every member may be called from any thread,
-/// except those of HttpEngine.
+/// except those of HttpEngine. May outlive its client: then it still tells what was asked, and nothing is sent any
+/// more.
 class FakeHttpEngine final : public HttpEngine {
  public:
   FakeHttpEngine();
@@ -74,6 +75,7 @@ class FakeHttpEngine final : public HttpEngine {
   bool paused(std::size_t request) const;
 
   void attach(Loop& loop) override;
+  void detach() override;
   std::shared_ptr<HttpTransfer> start(HttpRequest request, std::shared_ptr<HttpHandler> handler) override;
 
  private:

@@ -4,6 +4,7 @@
 #include <mutex>
 #include <utility>
 
+#include <deepseek/core/detail/loop_port.hpp>
 #include <deepseek/http/detail/header.hpp>
 #include <deepseek/http/detail/scripted.hpp>
 #include <deepseek/http/fake.hpp>
@@ -32,8 +33,12 @@ class FakeTransfer final : public HttpTransfer, public std::enable_shared_from_t
 
   void cancel() override {
     cancelled_ = true;
+    drop();
+  }
+  /// Ends it without a word to anybody. The loop is not used any more; of a transfer that is over not even now.
+  void drop() {
+    if (timer_ != 0) loop_.unschedule(std::exchange(timer_, 0));
     handler_.reset();
-    loop_.unschedule(std::exchange(timer_, 0));
   }
   void pause(bool paused) override {
     if (paused_.exchange(paused) && !paused) go_on();
@@ -180,7 +185,8 @@ DEEPSEEK_DECL std::string FakeRequest::header(std::string_view name) const {
 
 struct FakeHttpEngine::State {
   mutable std::mutex mutex;
-  Loop* loop = nullptr;
+  Loop* loop = nullptr;                    // on the loop only
+  std::shared_ptr<detail::LoopPort> port;  // null: no client yet
   std::deque<FakeReply> script;
   Function<FakeReply(const FakeRequest&)> answer;
   std::vector<FakeRequest> requests;
@@ -189,6 +195,19 @@ struct FakeHttpEngine::State {
   std::shared_ptr<detail::FakeTransfer> transfer(std::size_t index) const {
     const std::lock_guard<std::mutex> lock(mutex);
     return index < transfers.size() ? transfers[index] : nullptr;
+  }
+  /// Runs `task` with a transfer, on the loop; not at all once the client has gone.
+  template <class Run>
+  void on_loop(std::size_t index, Run run) {
+    std::shared_ptr<detail::FakeTransfer> chosen;
+    std::shared_ptr<detail::LoopPort> way;
+    {
+      const std::lock_guard<std::mutex> lock(mutex);
+      if (index >= transfers.size() || !port) return;
+      chosen = transfers[index];
+      way = port;
+    }
+    way->post([chosen, run = std::move(run)]() mutable { run(*chosen); });
   }
   FakeReply next_reply(const FakeRequest& request) {
     Function<FakeReply(const FakeRequest&)> chosen;
@@ -211,10 +230,7 @@ struct FakeHttpEngine::State {
 
 DEEPSEEK_DECL FakeHttpEngine::FakeHttpEngine() : state_(std::make_shared<State>()) {}
 
-DEEPSEEK_DECL FakeHttpEngine::~FakeHttpEngine() {
-  // Whoever still holds a transfer must not be called any more: the loop may be next to go.
-  for (const auto& transfer : state_->transfers) transfer->cancel();
-}
+DEEPSEEK_DECL FakeHttpEngine::~FakeHttpEngine() { FakeHttpEngine::detach(); }
 
 DEEPSEEK_DECL void FakeHttpEngine::reply(FakeReply reply) {
   const std::lock_guard<std::mutex> lock(state_->mutex);
@@ -232,13 +248,12 @@ DEEPSEEK_DECL std::vector<FakeRequest> FakeHttpEngine::requests() const {
 }
 
 DEEPSEEK_DECL void FakeHttpEngine::send(std::size_t request, std::string data) {
-  if (auto transfer = state_->transfer(request))
-    state_->loop->post([transfer, data = std::move(data)]() mutable { transfer->add(std::move(data)); });
+  state_->on_loop(request,
+                  [data = std::move(data)](detail::FakeTransfer& transfer) mutable { transfer.add(std::move(data)); });
 }
 
 DEEPSEEK_DECL void FakeHttpEngine::finish(std::size_t request, FakeReply::End end, ErrorCode code) {
-  if (auto transfer = state_->transfer(request))
-    state_->loop->post([transfer, end, code] { transfer->finish(end, code); });
+  state_->on_loop(request, [end, code](detail::FakeTransfer& transfer) { transfer.finish(end, code); });
 }
 
 DEEPSEEK_DECL bool FakeHttpEngine::cancelled(std::size_t request) const {
@@ -251,7 +266,22 @@ DEEPSEEK_DECL bool FakeHttpEngine::paused(std::size_t request) const {
   return transfer && transfer->paused();
 }
 
-DEEPSEEK_DECL void FakeHttpEngine::attach(Loop& loop) { state_->loop = &loop; }
+DEEPSEEK_DECL void FakeHttpEngine::attach(Loop& loop) {
+  const std::lock_guard<std::mutex> lock(state_->mutex);
+  state_->loop = &loop;
+  state_->port = std::make_shared<detail::LoopPort>(loop);
+}
+
+DEEPSEEK_DECL void FakeHttpEngine::detach() {
+  std::vector<std::shared_ptr<detail::FakeTransfer>> transfers;
+  {
+    const std::lock_guard<std::mutex> lock(state_->mutex);
+    if (state_->port) state_->port->close();
+    transfers = state_->transfers;
+  }
+  // Whoever still holds one must not be called any more. They stay in the list: cancelled() may be asked later.
+  for (const auto& transfer : transfers) transfer->drop();
+}
 
 DEEPSEEK_DECL std::shared_ptr<HttpTransfer> FakeHttpEngine::start(HttpRequest request,
                                                                   std::shared_ptr<HttpHandler> handler) {
