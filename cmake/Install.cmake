@@ -30,7 +30,7 @@ endif()
 
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/deepseek")
 # An export of its own for each component: who does not ask for it does not need what it stands on.
-foreach(component prometheus redis sqlite)
+foreach(component IN LISTS deepseek_components)
   if(TARGET deepseek_${component})
     install(TARGETS deepseek_${component} EXPORT deepseek_${component}_targets)
     install(EXPORT deepseek_${component}_targets NAMESPACE deepseek:: DESTINATION "${package_dir}"
