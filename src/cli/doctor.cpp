@@ -143,7 +143,10 @@ class Doctor {
 
   std::optional<DeepSeekClient> make() {
     auto log = open_log(connection_);
-    if (!log) return fail("options", log.error()), std::nullopt;
+    if (!log) {
+      fail("options", log.error());
+      return std::nullopt;
+    }
     ClientOptions options;
     options.log = *std::move(log);
     auto key = credential_of(connection_, options);
