@@ -2,15 +2,18 @@
 // dropped; trouble of a cache level in the log, without its text.
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "support/catch.hpp"
 #include "support/fake_loop.hpp"
 
 #include <deepseek/policy/cache.hpp>
+#include <deepseek/policy/detail/breaker_watch.hpp>
+#include <deepseek/policy/detail/budget_watch.hpp>
 #include <deepseek/policy/detail/cache_entry.hpp>
-#include <deepseek/policy/detail/store_watches.hpp>
-#include <deepseek/policy/detail/watches.hpp>
+#include <deepseek/policy/detail/cache_watches.hpp>
 #include <deepseek/policy/limits.hpp>
+#include <deepseek/policy/observe.hpp>
 
 using namespace deepseek;
 using namespace std::chrono_literals;
@@ -60,23 +63,76 @@ TEST_CASE("an endpoint's breaker is told when it opens, tries and closes", "[pol
 
 namespace {
 
-/// Grants everything; says what the test wants of the other side.
+/// Grants everything; says what the test wants of the other side. Keeps what it was told, every virtual of it.
 struct ShakyBudget final : SharedBudget {
-  void attach(Loop&) override { ++attached; }
-  void take(const BudgetAsk&, Function<void(BudgetGrant)> done) override {
+  void attach(Loop& loop) override { told.push_back(&loop == expected ? "attach" : "attach to another loop"); }
+  void detach() override { told.push_back("detach"); }
+  void take(const BudgetAsk& ask, Function<void(BudgetGrant)> done) override {
+    told.push_back("take " + std::string(ask.model) + ' ' + std::string(ask.user_id) + ' ' +
+                   std::to_string(ask.tokens));
     BudgetGrant grant;
     grant.granted = true;
     grant.lease = 7;
     done(grant);
   }
-  void settle(std::uint64_t lease, std::optional<std::uint64_t>) override { settled += lease; }
+  void settle(std::uint64_t lease, std::optional<std::uint64_t> tokens) override {
+    told.push_back("settle " + std::to_string(lease) + ' ' + (tokens ? std::to_string(*tokens) : "unknown"));
+  }
   bool degraded() const noexcept override { return away; }
-  int attached = 0;
-  std::uint64_t settled = 0;
+  const Loop* expected = nullptr;
+  std::vector<std::string> told;
   bool away = false;
 };
 
+BudgetGrant take_from(SharedBudget& budget) {
+  BudgetGrant got;
+  budget.take({"m", "u", 1}, [&got](BudgetGrant grant) { got = grant; });
+  return got;
+}
+
 }  // namespace
+
+TEST_CASE("a watched budget hands on all that it is told", "[policy]") {
+  const Watched watched;
+  deepseek_tests::FakeLoop loop;
+  const auto shaky = std::make_shared<ShakyBudget>();
+  shaky->expected = &loop;
+  const auto budget = detail::make_watched_budget(shaky, watched.options);
+  budget->attach(loop);
+  CHECK(take_from(*budget).lease == 7);
+  budget->settle(7, 3);
+  budget->settle(8, std::nullopt);
+  budget->detach();
+  CHECK(shaky->told == std::vector<std::string>{"attach", "take m u 1", "settle 7 3", "settle 8 unknown", "detach"});
+  CHECK_FALSE(budget->degraded());
+  shaky->away = true;
+  CHECK(budget->degraded());
+}
+
+TEST_CASE("the gauge of shared limits out of reach counts clients", "[policy]") {
+  Watched watched;
+  deepseek_tests::FakeLoop loop;
+  const auto make = [&](bool away) {
+    const auto shaky = std::make_shared<ShakyBudget>();
+    shaky->away = away;
+    auto budget = detail::make_watched_budget(shaky, watched.options);
+    budget->attach(loop);
+    (void)take_from(*budget);
+    return budget;
+  };
+  const auto first = make(true);
+  CHECK(watched.shows("deepseek_limits_local 1\n"));
+  const auto second = make(false);  // takes nothing away from the first
+  CHECK(watched.shows("deepseek_limits_local 1\n"));
+  const auto third = make(true);
+  CHECK(watched.shows("deepseek_limits_local 2\n"));
+  third->detach();
+  third->detach();
+  second->detach();
+  CHECK(watched.shows("deepseek_limits_local 1\n"));
+  first->detach();
+  CHECK(watched.shows("deepseek_limits_local 0\n"));
+}
 
 TEST_CASE("shared limits that go out of reach are told once, and once when they are back", "[policy]") {
   Watched watched;
@@ -84,28 +140,19 @@ TEST_CASE("shared limits that go out of reach are told once, and once when they 
   const auto shaky = std::make_shared<ShakyBudget>();
   const auto budget = detail::make_watched_budget(shaky, watched.options);
   budget->attach(loop);
-  CHECK(shaky->attached == 1);
   CHECK(watched.shows("deepseek_limits_local 0\n"));
-  const auto take = [&] {
-    BudgetGrant got;
-    budget->take({"m", "u", 1}, [&got](BudgetGrant grant) { got = grant; });
-    return got;
-  };
-  CHECK(take().lease == 7);
+  CHECK(take_from(*budget).lease == 7);
   CHECK(watched.log.empty());
   shaky->away = true;
-  CHECK(budget->degraded());
-  (void)take();
-  (void)take();
+  (void)take_from(*budget);
+  (void)take_from(*budget);
   CHECK(watched.shows("deepseek_limits_local 1\n"));
   CHECK(std::count(watched.log.begin(), watched.log.end(), '\n') == 1);
   CHECK(watched.logged(R"("deepseek.state":"local")"));
   shaky->away = false;
-  (void)take();
+  (void)take_from(*budget);
   CHECK(watched.shows("deepseek_limits_local 0\n"));
   CHECK(watched.logged(R"("deepseek.state":"shared")"));
-  budget->settle(7, 1);
-  CHECK(shaky->settled == 7);
   CHECK(detail::make_watched_budget(nullptr, watched.options) == nullptr);
   CHECK(detail::make_watched_budget(shaky, ObserveOptions()) == shaky);
 }

@@ -79,9 +79,9 @@ inline constexpr Metric breaker_state = {
 inline constexpr Metric limiter_wait =
     histogram("deepseek_limiter_wait_seconds", "How long attempts waited for this client's own limits, in seconds.",
               wait_bounds, "limit");
-/// 1 while this process keeps to its share of limits that it cannot ask for, 0 while it can.
+/// Of all clients that tell the same sink: how many cannot ask for the limits they share with other processes.
 inline constexpr Metric limits_local = {"deepseek_limits_local",
-                                        "1 while shared limits cannot be asked and this process keeps to its share.",
+                                        "Clients that keep to their share of shared limits, which cannot be asked.",
                                         MetricKind::gauge};
 /// result: ok, failed. error_type: an error's word; empty: it went well.
 inline constexpr Metric token_refreshes = {"deepseek_token_refreshes_total",

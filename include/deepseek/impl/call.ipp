@@ -5,9 +5,10 @@
 #include <deepseek/model/detail/request_codec.hpp>
 #include <deepseek/model/lint.hpp>
 #include <deepseek/policy/cost.hpp>
-#include <deepseek/policy/detail/store_watches.hpp>
-#include <deepseek/policy/detail/watches.hpp>
+#include <deepseek/policy/detail/budget_watch.hpp>
+#include <deepseek/policy/detail/cache_watches.hpp>
 #include <deepseek/policy/limits.hpp>
+#include <deepseek/policy/observe.hpp>
 #include <deepseek/transport/detail/url.hpp>
 
 #include <algorithm>

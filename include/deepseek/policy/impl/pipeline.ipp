@@ -2,9 +2,10 @@
 #include <deepseek/policy/pipeline.hpp>
 
 #include <deepseek/core/detail/loop_port.hpp>
+#include <deepseek/policy/detail/breaker_watch.hpp>
 #include <deepseek/policy/detail/hedge_policy.hpp>
 #include <deepseek/policy/detail/retry_policy.hpp>
-#include <deepseek/policy/detail/watches.hpp>
+
 #include <deepseek/transport/detail/url.hpp>
 
 #include <algorithm>

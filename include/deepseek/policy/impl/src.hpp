@@ -1,9 +1,12 @@
 // The bodies of layer 3.
 #pragma once
 #include <deepseek/policy/impl/breaker.ipp>
+#include <deepseek/policy/impl/breaker_watch.ipp>
+#include <deepseek/policy/impl/budget_watch.ipp>
 #include <deepseek/policy/impl/cache.ipp>
 #include <deepseek/policy/impl/cache_key.ipp>
 #include <deepseek/policy/impl/cache_store.ipp>
+#include <deepseek/policy/impl/cache_watches.ipp>
 #include <deepseek/policy/impl/cost.ipp>
 #include <deepseek/policy/impl/degrade.ipp>
 #include <deepseek/policy/impl/hedge.ipp>
@@ -14,5 +17,3 @@
 #include <deepseek/policy/impl/retry.ipp>
 #include <deepseek/policy/impl/router.ipp>
 #include <deepseek/policy/impl/single_flight.ipp>
-#include <deepseek/policy/impl/store_watches.ipp>
-#include <deepseek/policy/impl/watches.ipp>

@@ -1,26 +1,14 @@
 #pragma once
 #include <deepseek/core/metric_list.hpp>
-#include <deepseek/policy/detail/store_watches.hpp>
+#include <deepseek/policy/detail/budget_watch.hpp>
 
-#include <deepseek/policy/impl/watches.ipp>
+#include <deepseek/policy/detail/wall_now.hpp>
 #include <deepseek/policy/limits.hpp>
 
 #include <utility>
 
 DEEPSEEK_BEGIN_NAMESPACE
 namespace detail {
-
-DEEPSEEK_DECL Function<void(std::string_view, std::uint64_t)> make_cache_drop_watch(const ObserveOptions& options) {
-  if (!options.metrics && !options.log) return {};
-  return [options](std::string_view level, std::uint64_t count) {
-    if (options.metrics) options.metrics->add(metric::dropped, {"cache_write"}, static_cast<double>(count));
-    if (!options.log || LogLevel::warn < options.log_level) return;
-    LogRecord record(LogLevel::warn, LogEvent::cache_dropped, wall_now(options));
-    record.text(LogField::cache_level, level);
-    record.number(LogField::count, static_cast<std::int64_t>(count));
-    options.log->write(record);
-  };
-}
 
 /// Looks after each answer whether the budget behind it is degraded. On the loop.
 class WatchedBudget final : public SharedBudget, public std::enable_shared_from_this<WatchedBudget> {
@@ -29,8 +17,12 @@ class WatchedBudget final : public SharedBudget, public std::enable_shared_from_
       : budget_(std::move(budget)), options_(options) {}
 
   void attach(Loop& loop) override {
-    if (options_.metrics) options_.metrics->set(metric::limits_local, {}, 0);
+    count(0);  // to be seen before anything happens
     budget_->attach(loop);
+  }
+  void detach() override {
+    budget_->detach();
+    if (std::exchange(local_, false)) count(-1);
   }
   void take(const BudgetAsk& ask, Function<void(BudgetGrant)> done) override {
     budget_->take(ask, [weak = weak_from_this(), done = std::move(done)](BudgetGrant grant) {
@@ -42,10 +34,15 @@ class WatchedBudget final : public SharedBudget, public std::enable_shared_from_
   bool degraded() const noexcept override { return budget_->degraded(); }
 
  private:
+  /// The gauge is the sum over all clients that tell the same sink.
+  void count(double change) {
+    if (options_.metrics) options_.metrics->add(metric::limits_local, {}, change);
+  }
+
   void look() {
     const bool local = budget_->degraded();
     if (std::exchange(local_, local) == local) return;
-    if (options_.metrics) options_.metrics->set(metric::limits_local, {}, local ? 1 : 0);
+    count(local ? 1 : -1);
     const LogLevel level = local ? LogLevel::warn : LogLevel::info;
     if (!options_.log || level < options_.log_level) return;
     LogRecord record(level, LogEvent::limits_changed, wall_now(options_));

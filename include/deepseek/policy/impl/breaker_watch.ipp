@@ -1,10 +1,9 @@
 #pragma once
 #include <deepseek/core/metric_list.hpp>
-#include <deepseek/policy/detail/watches.hpp>
+#include <deepseek/policy/detail/breaker_watch.hpp>
 
 #include <deepseek/policy/detail/server_name.hpp>
-
-#include <utility>
+#include <deepseek/policy/detail/wall_now.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
 namespace detail {
@@ -26,11 +25,6 @@ inline BreakerWord breaker_word(CircuitBreaker::State state) noexcept {
   return {"open", 2};
 }
 
-/// A null clock is the system's.
-inline WallTime wall_now(const ObserveOptions& options) {
-  return options.clock ? options.clock->wall_now() : Clock().wall_now();
-}
-
 DEEPSEEK_DECL BreakerWatch make_breaker_watch(const ObserveOptions& options) {
   if (!options.metrics && !options.log) return {};
   return [options](const Endpoint& endpoint, CircuitBreaker::State state) {
@@ -41,16 +35,6 @@ DEEPSEEK_DECL BreakerWatch make_breaker_watch(const ObserveOptions& options) {
     LogRecord record(LogLevel::warn, LogEvent::breaker_changed, wall_now(options));
     record.text(LogField::state, told.word);
     record.text(LogField::server_address, server.host);
-    options.log->write(record);
-  };
-}
-
-DEEPSEEK_DECL CacheNotice make_cache_notice(const ObserveOptions& options) {
-  if (!options.log || LogLevel::warn < options.log_level) return {};
-  return [options](std::string_view level, std::string_view text) {
-    const bool set_aside = text.find("set aside") != text.npos;
-    LogRecord record(LogLevel::warn, set_aside ? LogEvent::cache_set_aside : LogEvent::cache_failed, wall_now(options));
-    record.text(LogField::cache_level, level);
     options.log->write(record);
   };
 }
