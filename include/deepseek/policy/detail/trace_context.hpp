@@ -30,7 +30,6 @@ class TraceIdSource {
   void renew_span(std::string& header);
 
  private:
-  std::uint64_t next() noexcept;
   void write_hex(char* into) noexcept;
   std::uint64_t state_;
 };

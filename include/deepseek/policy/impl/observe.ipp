@@ -3,7 +3,9 @@
 #include <deepseek/policy/observe.hpp>
 
 #include <deepseek/core/detail/process.hpp>
+#include <deepseek/core/detail/splitmix.hpp>
 #include <deepseek/policy/detail/end_watch.hpp>
+#include <deepseek/policy/detail/endpoint_memo.hpp>
 #include <deepseek/policy/detail/server_name.hpp>
 #include <deepseek/policy/detail/trace_context.hpp>
 #include <deepseek/transport/detail/url.hpp>
@@ -46,15 +48,8 @@ DEEPSEEK_DECL HttpHeader* find_traceparent(std::vector<HttpHeader>& headers) noe
   return nullptr;
 }
 
-DEEPSEEK_DECL std::uint64_t TraceIdSource::next() noexcept {
-  std::uint64_t word = state_ += 0x9E3779B97F4A7C15u;  // splitmix64
-  word = (word ^ (word >> 30)) * 0xBF58476D1CE4E5B9u;
-  word = (word ^ (word >> 27)) * 0x94D049BB133111EBu;
-  return word ^ (word >> 31);
-}
-
 DEEPSEEK_DECL void TraceIdSource::write_hex(char* into) noexcept {
-  std::uint64_t word = next();
+  std::uint64_t word = splitmix64(state_);
   if (word == 0) word = 1;  // an id of zeros alone is not valid
   for (std::size_t i = 0; i < span_size; ++i, word >>= 4) into[i] = "0123456789abcdef"[word & 15];
 }
@@ -102,56 +97,42 @@ inline std::string_view error_word(const std::optional<Error>& error) noexcept {
 inline std::int64_t nanoseconds(std::chrono::nanoseconds time) noexcept { return time.count(); }
 inline double seconds(std::chrono::nanoseconds time) noexcept { return std::chrono::duration<double>(time).count(); }
 
+inline bool wants(const ObserveOptions& options, LogLevel level) noexcept {
+  return options.log && level >= options.log_level;
+}
+inline bool watches_ends(const ObserveOptions& options) noexcept { return options.metrics || options.log; }
+
+/// What the functions below want: `options` with a clock.
+inline ObserveOptions with_clock(ObserveOptions options) {
+  if (!options.clock) options.clock = std::make_shared<Clock>();
+  return options;
+}
+
 // --- what both policies share --------------------------------------------------------------------------
 
 /// Of one client. On its loop.
 class Observation {
  public:
-  explicit Observation(const ObserveOptions& wanted) : options(wanted), trace_ids(random_number()) {
-    if (!options.clock) options.clock = std::make_shared<Clock>();
-  }
+  explicit Observation(const ObserveOptions& wanted) : options(with_clock(wanted)), trace_ids(random_number()) {}
 
   const ServerName& server_of(const std::shared_ptr<const Endpoint>& endpoint);
-  bool wants(LogLevel level) const noexcept { return options.log && level >= options.log_level; }
-  bool watches_ends() const noexcept { return options.metrics || options.log; }
 
-  /// Tells of a call's end, unless that has been told.
-  void tell_end(Call& call, const std::optional<Error>& error);
-  void count_call(const Call& call, const std::optional<Error>& error, std::chrono::nanoseconds took);
-  void log_call(Call& call, const std::optional<Error>& error, std::chrono::nanoseconds took);
   void count_attempt(const Call& call, const std::optional<Error>& error, TimePoint begun, TimePoint ended);
   void log_attempt(Call& call, const std::optional<Error>& error, int number, TimePoint begun, TimePoint ended);
 
-  ObserveOptions options;
+  const ObserveOptions options;
   TraceIdSource trace_ids;
 
  private:
-  struct Known {
-    std::shared_ptr<const Endpoint> endpoint;
-    ServerName name;
-  };
-  static constexpr std::size_t most_known = 64;  // a route policy may make endpoints up as it goes
-  std::vector<Known> known_;
+  EndpointMemo<ServerName> known_;
 };
 
 DEEPSEEK_DECL const ServerName& Observation::server_of(const std::shared_ptr<const Endpoint>& endpoint) {
-  for (const Known& known : known_)
-    if (known.endpoint == endpoint) return known.name;
-  if (known_.size() >= most_known) known_.clear();
-  known_.push_back({endpoint, endpoint ? server_name_of(*endpoint) : ServerName{"other", 0, "other"}});
-  return known_.back().name;
+  return known_.of(endpoint, [&] { return endpoint ? server_name_of(*endpoint) : ServerName{"other", 0, "other"}; });
 }
 
-DEEPSEEK_DECL void Observation::tell_end(Call& call, const std::optional<Error>& error) {
-  if (std::exchange(call.end_told, true)) return;
-  const auto took = std::max(options.clock->steady_now() - call.started, Duration(0));
-  if (options.metrics) count_call(call, error, took);
-  if (options.log) log_call(call, error, took);
-}
-
-DEEPSEEK_DECL void Observation::count_call(const Call& call, const std::optional<Error>& error,
-                                           std::chrono::nanoseconds took) {
-  MetricSink& sink = *options.metrics;
+DEEPSEEK_DECL void count_call(MetricSink& sink, const Call& call, const std::optional<Error>& error,
+                              std::chrono::nanoseconds took) {
   const std::string_view operation = operation_word(call);
   const CallFacts& facts = call.facts;
   sink.observe(metric::operation_duration, {operation, call.model, error_word(error)}, seconds(took));
@@ -223,10 +204,11 @@ DEEPSEEK_DECL TraceIds trace_ids_of(Call& call) noexcept {
   return header ? parse_traceparent(header->value) : TraceIds();
 }
 
-DEEPSEEK_DECL void Observation::log_call(Call& call, const std::optional<Error>& error, std::chrono::nanoseconds took) {
+DEEPSEEK_DECL void log_call(const ObserveOptions& options, Call& call, const std::optional<Error>& error,
+                            std::chrono::nanoseconds took) {
   const bool fine = !error || error->outcome() == Outcome::cancelled;
   const LogLevel level = fine ? LogLevel::info : LogLevel::error;
-  if (!wants(level)) return;
+  if (!wants(options, level)) return;
   const CallFacts& facts = call.facts;
   LogRecord record(level, LogEvent::call_end, options.clock->wall_now());
   add_outcome(record, error, took);
@@ -250,11 +232,19 @@ DEEPSEEK_DECL void Observation::log_call(Call& call, const std::optional<Error>&
   options.log->write(record);
 }
 
+/// Tells of a call's end, unless that has been told.
+DEEPSEEK_DECL void tell_end(const ObserveOptions& options, Call& call, const std::optional<Error>& error) {
+  if (std::exchange(call.end_told, true)) return;
+  const auto took = std::max(options.clock->steady_now() - call.started, Duration(0));
+  if (options.metrics) count_call(*options.metrics, call, error, took);
+  if (options.log) log_call(options, call, error, took);
+}
+
 DEEPSEEK_DECL void Observation::log_attempt(Call& call, const std::optional<Error>& error, int number, TimePoint begun,
                                             TimePoint ended) {
   const bool fine = !error || error->outcome() == Outcome::cancelled;
   const LogLevel level = fine ? LogLevel::debug : LogLevel::warn;
-  if (!wants(level)) return;
+  if (!wants(options, level)) return;
   const AttemptFacts& facts = call.facts;
   const ServerName& server = server_of(call.endpoint);
   LogRecord record(level, LogEvent::attempt_end, options.clock->wall_now());
@@ -287,7 +277,7 @@ class ObserveOperationPolicy final : public Policy {
 
   void start(CallPtr call, SinkPtr sink, Next next) override {
     if (observation_->options.traceparent) begin_trace(*call);
-    if (observation_->watches_ends()) sink = std::make_shared<Watcher>(observation_, call, std::move(sink));
+    if (watches_ends(observation_->options)) sink = std::make_shared<Watcher>(observation_, call, std::move(sink));
     next(std::move(call), std::move(sink));
   }
 
@@ -310,7 +300,7 @@ class ObserveOperationPolicy final : public Policy {
     ~Watcher() override { leave(); }
     void on_frame(const Frame& frame) override { sink_->on_frame(frame); }
     void on_end(std::optional<Error> error) override {
-      if (const CallPtr call = leave()) observation_->tell_end(*call, error);
+      if (const CallPtr call = leave()) tell_end(observation_->options, *call, error);
       if (const SinkPtr sink = std::exchange(sink_, nullptr)) sink->on_end(std::move(error));
     }
 
@@ -340,7 +330,7 @@ class ObserveAttemptPolicy final : public Policy {
     if (observation_->options.traceparent)
       if (HttpHeader* const header = find_traceparent(call->headers); header && !trace_ids_of(*call).span.empty())
         observation_->trace_ids.renew_span(header->value);
-    if (observation_->watches_ends()) sink = std::make_shared<Watcher>(observation_, call, std::move(sink));
+    if (watches_ends(observation_->options)) sink = std::make_shared<Watcher>(observation_, call, std::move(sink));
     next(std::move(call), std::move(sink));
   }
 
@@ -373,9 +363,9 @@ class ObserveAttemptPolicy final : public Policy {
 };
 
 DEEPSEEK_DECL EndWatch make_end_watch(const ObserveOptions& options) {
-  if (!options.metrics && !options.log) return {};
-  return [observation = std::make_shared<Observation>(options)](Call& call, const std::optional<Error>& error) {
-    observation->tell_end(call, error);
+  if (!watches_ends(options)) return {};
+  return [options = with_clock(options)](Call& call, const std::optional<Error>& error) {
+    tell_end(options, call, error);
   };
 }
 

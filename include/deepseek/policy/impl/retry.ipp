@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include <deepseek/core/detail/splitmix.hpp>
 #include <deepseek/policy/detail/retry_policy.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
@@ -38,12 +39,7 @@ DEEPSEEK_DECL void RetryBudget::give(int cost) noexcept {
 DEEPSEEK_DECL Function<double()> make_jitter() {
   struct Jitter {
     std::uint64_t state;
-    double operator()() {  // splitmix64
-      std::uint64_t z = state += 0x9e3779b97f4a7c15u;
-      z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-      z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-      return static_cast<double>((z ^ (z >> 31)) >> 11) / 9007199254740992.0;
-    }
+    double operator()() { return static_cast<double>(splitmix64(state) >> 11) / 9007199254740992.0; }
   };
   // Clients that start together must not wait alike: the clock tells processes apart, the address those of one process.
   auto own = std::make_shared<Jitter>();

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <utility>
 
+#include <deepseek/core/detail/splitmix.hpp>
 #include <deepseek/policy/detail/router.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
@@ -77,11 +78,8 @@ DEEPSEEK_DECL std::uint64_t Router::key_of(const Call& call) noexcept {
 
 /// Rendezvous hashing: the endpoint with the highest rank is asked. One that goes moves no calls but its own.
 DEEPSEEK_DECL double Router::rank(const Place& place, std::size_t index, std::uint64_t key) const {
-  std::uint64_t mixed = key + 0x9e3779b97f4a7c15u * (index + 1);
-  mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9u;
-  mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111ebu;
-  mixed ^= mixed >> 31;
-  const double share = (static_cast<double>(mixed >> 11) + 0.5) / 9007199254740992.0;  // inside (0, 1)
+  std::uint64_t state = key + splitmix64_step * index;
+  const double share = (static_cast<double>(splitmix64(state) >> 11) + 0.5) / 9007199254740992.0;  // inside (0, 1)
   return -place.endpoint->weight / std::log(share);
 }
 
