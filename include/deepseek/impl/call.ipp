@@ -41,8 +41,16 @@ DEEPSEEK_DECL ObserveOptions observe_options(const ClientOptions& options) {
 DEEPSEEK_DECL std::vector<std::shared_ptr<Policy>> all_policies(const ClientOptions& options,
                                                                 const std::shared_ptr<Transport>& transport) {
   const ObserveOptions observe = observe_options(options);
-  auto policies = make_base_policies({options.endpoints, transport, options.retry, options.failover, options.breaker,
-                                      &observe, options.clock, options.hedge});
+  BasePolicies base;
+  base.endpoints = options.endpoints;
+  base.transport = transport;
+  base.retry = options.retry;
+  base.failover = options.failover;
+  base.breaker = options.breaker;
+  base.observe = &observe;
+  base.clock = options.clock;
+  base.hedge = options.hedge;
+  auto policies = make_base_policies(base);
   const auto add = [&policies](std::shared_ptr<Policy> policy) { policies.push_back(std::move(policy)); };
   std::vector<std::string> base_urls;
   base_urls.reserve(options.endpoints.size());
