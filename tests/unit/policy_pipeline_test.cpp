@@ -3,6 +3,8 @@
 #include "support/fake_loop.hpp"
 
 #include <deepseek/http/fake.hpp>
+#include <deepseek/policy/cache.hpp>
+#include <deepseek/policy/limits.hpp>
 #include <deepseek/policy/pipeline.hpp>
 #include <deepseek/transport/http.hpp>
 
@@ -72,6 +74,42 @@ TEST_CASE("policies run in the order of their phases, whatever the order of inse
   pipeline.start(f.call, f.sink);
   REQUIRE(seen == std::vector<std::string>{"check", "retry", "second", "third", "observe_attempt"});
   REQUIRE(f.call->facts.attempts == 1);
+}
+
+TEST_CASE("a policy that its host keeps is told before the loop goes, and uses it no more", "[policy]") {
+  struct Told final : Policy {
+    explicit Told(std::vector<std::string>& its_words) : words(its_words) {}
+    Phase phase() const override { return Phase::user_operation; }
+    void attach(Loop&) override { words.push_back("attach"); }
+    void detach() override { words.push_back("detach"); }
+    void start(CallPtr call, SinkPtr sink, Next next) override { next(std::move(call), std::move(sink)); }
+    std::vector<std::string>& words;
+  };
+  struct Budget final : SharedBudget {
+    void attach(Loop&) override {}
+    void detach() override { detached = true; }
+    void take(const BudgetAsk&, Function<void(BudgetGrant)>) override {}
+    void settle(std::uint64_t, std::optional<std::uint64_t>) override {}
+    bool detached = false;
+  };
+  std::vector<std::string> words;
+  const auto budget = std::make_shared<Budget>();
+  const auto transport = std::make_shared<HoldingTransport>();
+  LimitOptions limits;
+  limits.in_flight = 1;
+  CacheOptions cache;
+  cache.memory_bytes = 64 * 1024;
+  auto kept = make_base_policies({Endpoint{"http://127.0.0.1:1"}}, transport);
+  kept.push_back(std::make_shared<Told>(words));
+  kept.push_back(make_limit_policy(Limiter::create(limits).value(), budget));
+  kept.push_back(make_cache_policy(cache, {}, std::make_shared<Clock>()));
+  {
+    deepseek_tests::FakeLoop loop;
+    const Pipeline pipeline(kept, transport, loop);
+    CHECK(words == std::vector<std::string>{"attach"});
+  }
+  CHECK(words == std::vector<std::string>{"attach", "detach"});
+  CHECK(budget->detached);
 }
 
 TEST_CASE("the deadline ends a call once, wherever it is", "[policy]") {

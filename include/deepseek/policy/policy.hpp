@@ -52,8 +52,11 @@ class Policy {
  public:
   virtual ~Policy() = default;
   virtual Phase phase() const = 0;
-  /// Called once before the first call; `loop` outlives the policy.
+  /// Called once before the first call; `loop` lives until detach().
   virtual void attach(Loop& loop) { (void)loop; }
+  /// Called when the client goes, after its calls have ended, perhaps on another thread than the loop's but never
+  /// beside it. The loop must not be used any more: a host may keep the policy for longer than its client.
+  virtual void detach() {}
   /// Passes the call on (`next(call, sink)`), perhaps with another sink, later, or again; or ends it
   /// (`sink->on_end`), perhaps before this returns: whoever calls next() must count on it that the call has ended, and
   /// that all which only the call kept is gone, when next() comes back. While it holds the call it must set

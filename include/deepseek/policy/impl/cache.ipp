@@ -1,4 +1,5 @@
 #pragma once
+#include <deepseek/core/detail/splitmix.hpp>
 #include <deepseek/policy/cache.hpp>
 #include <deepseek/policy/detail/cache_entry.hpp>
 #include <deepseek/policy/detail/cache_key.hpp>
@@ -114,12 +115,15 @@ class LayeredCache final : public CachePolicy {
     if (options.disk) stores_.push_back(options.disk);
   }
 
-  ~LayeredCache() override {
+  ~LayeredCache() override { LayeredCache::detach(); }
+
+  void detach() override {
     const auto until = std::chrono::steady_clock::now() + flush_at_most;
     for (const auto& session : sessions_) {
       const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
       session->flush(std::max(left, std::chrono::milliseconds(0)));
     }
+    sessions_.clear();
     tell_dropped();
   }
 
@@ -323,8 +327,7 @@ class LayeredCache final : public CachePolicy {
 
   double uniform() {
     if (options_.random) return std::clamp(options_.random(), 0.0, 1.0);
-    random_ = mixed(random_ + 0x9E3779B97F4A7C15u, 0);
-    return static_cast<double>(random_ >> 11) / 9007199254740992.0;  // 53 bits
+    return static_cast<double>(splitmix64(random_) >> 11) / 9007199254740992.0;  // 53 bits
   }
 
   const CacheOptions options_;

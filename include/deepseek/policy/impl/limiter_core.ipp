@@ -114,7 +114,9 @@ DEEPSEEK_DECL void LimitClient::arm(TimePoint when) {
   });
 }
 
-DEEPSEEK_DECL void LimitClient::close() { loop_.unschedule(std::exchange(timer_, 0)); }
+DEEPSEEK_DECL void LimitClient::close() {
+  if (timer_ != 0) loop_.unschedule(std::exchange(timer_, 0));  // without a timer the loop may be gone already
+}
 
 // --- the limiter --------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 #include <deepseek/core/metric_list.hpp>
 #include <deepseek/policy/limits.hpp>
 
+#include <deepseek/policy/detail/endpoint_memo.hpp>
 #include <deepseek/policy/impl/limiter_core.ipp>
 #include <deepseek/policy/impl/usage.ipp>
 #include <deepseek/policy/pipeline.hpp>
@@ -460,6 +461,7 @@ class LimitPolicy final : public Policy {
     state_->client = std::make_shared<LimitClient>(state_->core, loop);
     if (state_->shared) state_->shared->attach(loop);
   }
+  void detach() override { state_->close(); }
   void start(CallPtr call, SinkPtr sink, Next next) override {
     const std::string_view key = state_->core->options().per_key ? key_of(call->endpoint) : std::string_view();
     const auto limited = std::make_shared<LimitedCall>(state_, std::move(call), std::move(sink), next);
@@ -467,20 +469,10 @@ class LimitPolicy final : public Policy {
   }
 
  private:
-  struct Key {
-    std::shared_ptr<const Endpoint> endpoint;
-    std::string name;
-  };
-
   /// A name for what an endpoint authenticates with: equal keys have one name in all clients of this process, and no
   /// key can be had from it.
   std::string_view key_of(const std::shared_ptr<const Endpoint>& endpoint) {
-    for (const Key& known : keys_)
-      if (known.endpoint == endpoint) return known.name;
-    constexpr std::size_t most = 64;
-    if (keys_.size() >= most) keys_.clear();
-    keys_.push_back({endpoint, name_of(endpoint)});
-    return keys_.back().name;
+    return keys_.of(endpoint, [&] { return name_of(endpoint); });
   }
   static std::string name_of(const std::shared_ptr<const Endpoint>& endpoint) {
     if (!endpoint || !endpoint->credential.present()) return {};
@@ -492,7 +484,7 @@ class LimitPolicy final : public Policy {
   }
 
   std::shared_ptr<LimitPolicyState> state_ = std::make_shared<LimitPolicyState>();
-  std::vector<Key> keys_;
+  EndpointMemo<std::string> keys_;
 };
 
 }  // namespace detail

@@ -3,9 +3,9 @@
 
 #include <deepseek/core/detail/loop_port.hpp>
 #include <deepseek/policy/detail/breaker_watch.hpp>
+#include <deepseek/policy/detail/endpoint_memo.hpp>
 #include <deepseek/policy/detail/hedge_policy.hpp>
 #include <deepseek/policy/detail/retry_policy.hpp>
-
 #include <deepseek/transport/detail/url.hpp>
 
 #include <algorithm>
@@ -30,6 +30,7 @@ DEEPSEEK_DECL Pipeline::Pipeline(std::vector<std::shared_ptr<Policy>> policies, 
 }
 
 DEEPSEEK_DECL Pipeline::~Pipeline() {
+  for (const auto& policy : policies_) policy->detach();
   policies_.clear();
   transport_->detach();
 }
@@ -111,9 +112,7 @@ class AuthorisePolicy final : public Policy {
       : transport_(std::move(transport)) {
     for (const Endpoint& endpoint : endpoints) sources_.push_back(endpoint.credential);
   }
-  ~AuthorisePolicy() override {
-    if (port_) port_->close();
-  }
+  ~AuthorisePolicy() override { AuthorisePolicy::detach(); }
   Phase phase() const override { return Phase::authorise; }
 
   void attach(Loop& loop) override {
@@ -125,11 +124,15 @@ class AuthorisePolicy final : public Policy {
       credential.source().attach(loop);
     }
   }
+  void detach() override {
+    if (port_) port_->close();
+  }
 
   void start(CallPtr call, SinkPtr sink, Next next) override {
     const Endpoint& endpoint = *call->endpoint;
     call->authorization = Secret();  // of the attempt before, perhaps for another server
-    const Trust& trust = trust_of(call->endpoint);
+    const Trust& trust = known_.of(
+        call->endpoint, [&] { return Trust{is_deepseek_host(endpoint.base_url), transport_->confidential(endpoint)}; });
     if (!endpoint.credential.present()) {
       if (trust.needs_key) return sink->on_end(missing_key());
       return next(std::move(call), std::move(sink));
@@ -145,7 +148,6 @@ class AuthorisePolicy final : public Policy {
  private:
   /// What an address says about sending a credential there.
   struct Trust {
-    std::shared_ptr<const Endpoint> endpoint;
     bool needs_key;
     bool confidential;
   };
@@ -214,14 +216,6 @@ class AuthorisePolicy final : public Policy {
     state->next(state->call, state);
   }
 
-  const Trust& trust_of(const std::shared_ptr<const Endpoint>& endpoint) {
-    for (const Trust& known : known_)
-      if (known.endpoint == endpoint) return known;
-    if (known_.size() >= most_known) known_.clear();  // a route policy that makes endpoints up as it goes
-    known_.push_back({endpoint, is_deepseek_host(endpoint->base_url), transport_->confidential(*endpoint)});
-    return known_.back();
-  }
-
   static Error missing_key() {
     return Error(ErrorCode::missing_key, "api.deepseek.com needs an API key and none was given",
                  "set DEEPSEEK_API_KEY or Endpoint::credential");
@@ -231,11 +225,10 @@ class AuthorisePolicy final : public Policy {
                  "use https, or set Endpoint::allow_plain_http");
   }
 
-  static constexpr std::size_t most_known = 64;
   std::shared_ptr<const Transport> transport_;
   std::vector<Credential> sources_;
   std::shared_ptr<LoopPort> port_;
-  std::vector<Trust> known_;
+  EndpointMemo<Trust> known_;
 };
 
 }  // namespace detail
