@@ -226,11 +226,28 @@ Result<ConnectionOptions> connection_from(const Args& args) {
   return connection;
 }
 
+/// A log that says in the end if not all of it could be written.
+class CommandLog final : public LogSink {
+ public:
+  CommandLog(std::shared_ptr<LogFile> file, std::string path) : file_(std::move(file)), path_(std::move(path)) {}
+  ~CommandLog() override {
+    const bool all = file_->flush(std::chrono::milliseconds(500));
+    if (!all || file_->counts().dropped > 0) print_note("--log: not all could be written to " + path_);
+  }
+  CommandLog(const CommandLog&) = delete;
+  CommandLog& operator=(const CommandLog&) = delete;
+  void write(const LogRecord& record) noexcept override { file_->write(record); }
+
+ private:
+  std::shared_ptr<LogFile> file_;
+  std::string path_;
+};
+
 Result<std::shared_ptr<LogSink>> open_log(const ConnectionOptions& connection) {
   if (connection.log_file.empty()) return std::shared_ptr<LogSink>();
   auto log = LogFile::open(connection.log_file);
   if (!log) return log.error().with([&](ErrorDetails& details) { details.message = "--log: " + details.message; });
-  return std::shared_ptr<LogSink>(*std::move(log));
+  return std::shared_ptr<LogSink>(std::make_shared<CommandLog>(*std::move(log), connection.log_file));
 }
 
 Result<Credential> credential_of(const ConnectionOptions& connection, const ClientOptions& told) {

@@ -196,6 +196,38 @@ TEST_CASE("a server that sends the credential back as a request id is not believ
   CHECK(all.find("call_end") != std::string::npos);
 }
 
+TEST_CASE("no error says the credential, whatever it looks like", "[integration][observe]") {
+  const std::string key = "tok0011aabbccddeeff2233445566";
+  const std::string echo = R"({"error":{"message":"no )" + key + R"( here","type":")" + key + R"(","code":")" + key +
+                           R"(","param":")" + key + "\"}}";
+  using namespace deepseek::test;
+  Double server;
+  const auto replies = {status(401, echo),
+                        status(500, std::string(190, 'x') + key),  // longer than what is quoted
+                        status(500, "x").header("x-ds-trace-id", "0-" + key),
+                        status(307, "").header("Location", "https://" + key + ".example/"),
+                        raw_body(200, "application/json", echo),
+                        raw_body(200, "text/plain", "not json " + key),
+                        raw_stream("event: error\ndata: " + echo + "\n\n"),
+                        raw_stream("event: error\ndata: it was " + key + "\n\n")};
+  ClientOptions options = server.client_options();
+  options.retry.max_attempts = 1;
+  options.endpoints[0].credential = api_key(key);
+  const auto client = DeepSeekClient::create(std::move(options)).value();
+  server.script(replies);
+  for (std::size_t i = 0; i < replies.size(); ++i) {
+    const auto answer = client.stream(ask("hi")).result();
+    REQUIRE_FALSE(answer);
+    const Error& error = answer.error();
+    const std::string all = to_string(error) + error.message() + error.cause() + error.trace_id() + error.advice() +
+                            error.service().message + error.service().type + error.service().code +
+                            error.service().param;
+    INFO(i << ": " << all);
+    CHECK(error.code() != ErrorCode::connection_lost);
+    CHECK(all.find(key.substr(0, 8)) == std::string::npos);
+  }
+}
+
 TEST_CASE("addresses and proxies with passwords leave no trace", "[integration][observe]") {
   Sinks sinks;
   Double server;

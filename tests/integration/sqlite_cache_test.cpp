@@ -197,8 +197,10 @@ TEST_CASE("what is put on the disk is there at once, and after the process", "[s
   REQUIRE(hand.get("k") == "(none)");
   REQUIRE(store->stats().entries == 0);
   REQUIRE(fs::file_size(where + "/replies-1.db") < 100'000);
-  const auto mode = fs::status(where).permissions() & fs::perms::all;
-  REQUIRE((mode & (fs::perms::group_all | fs::perms::others_all)) == fs::perms::none);
+  for (const std::string& path : {where, where + "/replies-1.db", where + "/lock"}) {
+    const auto mode = fs::status(path).permissions() & fs::perms::all;
+    REQUIRE((mode & (fs::perms::group_all | fs::perms::others_all)) == fs::perms::none);
+  }
 }
 
 TEST_CASE("what waits to be written is written when the client goes", "[sqlite]") {

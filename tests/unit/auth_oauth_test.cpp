@@ -593,6 +593,13 @@ TEST_CASE("refusals of the server are typed and hold no secret", "[oauth]") {
   const auto echo = failed(R"({"error":"x","error_description":"bad secret: the client's secret"})", 401);
   CHECK(echo.service().message.empty());
   CHECK(failed(R"({"error":"x","error_description":"assertion eyJhbGciOi.."})", 401).service().message.empty());
+  options.auth = ClientAuth::client_secret_basic;
+  for (const char* form : {"Basic Y2xpZW50OnRoZStjbGllbnQlMjdzK3NlY3JldA==", "the+client%27s+secret"}) {
+    const auto quoted =
+        failed(std::string(R"({"error":")") + form + R"(","error_description":"we got )" + form + "\"}", 401);
+    INFO(everything_in(quoted));
+    CHECK(everything_in(quoted).find(form + 6) == std::string::npos);
+  }
   const auto loud = failed(R"({"error":"a\nb","error_description":")" + std::string(5000, 'x') + R"("})", 400);
   CHECK(loud.service().code == "ab");
   CHECK(loud.service().message.size() == 200);

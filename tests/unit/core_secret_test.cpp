@@ -12,6 +12,7 @@
 #include "support/temp_folder.hpp"
 
 #include <deepseek/core/credential.hpp>
+#include <deepseek/core/detail/redact.hpp>
 #include <deepseek/core/secret.hpp>
 
 namespace {
@@ -72,6 +73,24 @@ TEST_CASE("a long secret is overwritten before its memory is given back", "[core
   const deepseek_tests::TempFolder folder;
   const std::string path = folder.write("key", text());
   CHECK(left_behind([&] { CHECK(api_key_from_file(path).has_value()); }) == 0);
+}
+
+TEST_CASE("a credential is hidden in what others say", "[core]") {
+  const Secret bearer(std::string("Bearer tok00112233"));
+  std::string text = "tok00112233 and tok00112233, not tok0011";
+  detail::hide_credential(text, bearer);
+  CHECK(text == "*** and ***, not tok0011");
+  CHECK(detail::tells_credential("0-tok00112233", bearer));
+  CHECK(detail::tells_credential("0011", bearer));
+  CHECK_FALSE(detail::tells_credential("Bearer", bearer));
+  CHECK_FALSE(detail::tells_credential("", bearer));
+  CHECK(detail::credential_in(Secret(std::string("tok00112233"))) == "tok00112233");
+  text = "a key";
+  for (const Secret& nothing : {Secret(), Secret(std::string("Bearer key"))}) {
+    detail::hide_credential(text, nothing);
+    CHECK_FALSE(detail::tells_credential("key", nothing));
+  }
+  CHECK(text == "a key");
 }
 
 TEST_CASE("a short secret is overwritten where it lies", "[core]") {

@@ -599,6 +599,18 @@ TEST_CASE("an open breaker is passed over, and where all are open nobody is aske
   CHECK_FALSE(f.run({{}})->error);
 }
 
+TEST_CASE("where the only other endpoint has an open breaker, the call waits and asks again", "[policy]") {
+  BreakerOptions breaker;
+  breaker.minimum_calls = 2;
+  breaker.failure_percent = 100;
+  breaker.open_for = 1h;
+  Fixture f({}, {{"http://127.0.0.1:1"}, {"http://127.0.0.1:2"}}, breaker);
+  CHECK_FALSE(f.run({busy(), busy(), {}})->error);
+  CHECK(path_of(f.transport->asked) == "112");
+  CHECK_FALSE(f.run({fails(ErrorCode::connect_failed), {}})->error);
+  CHECK(path_of(f.transport->asked) == "22");
+}
+
 TEST_CASE("a call that came to nothing gives its trial back", "[policy]") {
   BreakerOptions breaker;
   breaker.minimum_calls = 1;

@@ -52,9 +52,12 @@ DEEPSEEK_DECL std::vector<std::shared_ptr<Policy>> all_policies(const ClientOpti
   base.hedge = options.hedge;
   auto policies = make_base_policies(base);
   const auto add = [&policies](std::shared_ptr<Policy> policy) { policies.push_back(std::move(policy)); };
+  // Where answers come from: equal addresses may lead elsewhere by a socket's path or by names of one's own.
   std::vector<std::string> base_urls;
-  base_urls.reserve(options.endpoints.size());
+  base_urls.reserve(options.endpoints.size() + options.resolve.size() + 1);
   for (const Endpoint& endpoint : options.endpoints) base_urls.push_back(endpoint.base_url);
+  if (!options.unix_socket.empty()) base_urls.push_back("unix:" + options.unix_socket);
+  for (const std::string& entry : options.resolve) base_urls.push_back("resolve:" + entry);
   for (auto& policy : make_observe_policies(observe)) add(std::move(policy));
   std::shared_ptr<CachePolicy> cache;
   if (options.cache.any()) {

@@ -255,10 +255,11 @@ DEEPSEEK_DECL std::optional<Error> check_options(ClientOptions& options) {
   const auto ends_before = [&options](std::chrono::milliseconds limit) {
     return limit.count() > 0 && limit <= options.hedge.after;
   };
-  if (ends_before(options.timeouts.first_byte) && ends_before(options.timeouts.first_token))
+  const Timeouts& t = options.timeouts;
+  if ((ends_before(t.first_byte) && ends_before(t.first_token)) || ends_before(t.total))
     return Error(ErrorCode::invalid_options,
-                 "ClientOptions::hedge begins when timeouts.first_byte and first_token have struck already",
-                 "set HedgeOptions::after below one of them");
+                 "ClientOptions::hedge begins when timeouts.first_byte and first_token, or total, have struck already",
+                 "set HedgeOptions::after below them");
   if (auto error = check(options.limits)) return error;
   // Not even looked at without need: a digest makes OpenSSL load what it has, five million instructions.
   if (options.cache.any())

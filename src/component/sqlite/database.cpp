@@ -1,6 +1,8 @@
 #include "component/sqlite/database.hpp"
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <unistd.h>
 
 DEEPSEEK_BEGIN_NAMESPACE
 namespace detail {
@@ -34,7 +36,18 @@ int Statement::run() {
 
 void Database::Close::operator()(sqlite3* database) const noexcept { sqlite3_close_v2(database); }
 
+namespace {
+
+/// SQLite itself would let everybody read a new file. Those beside it take after it.
+void make_private(const std::string& path) {
+  const int made = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (made >= 0) ::close(made);
+}
+
+}  // namespace
+
 int Database::open(const std::string& path, bool to_write) {
+  if (to_write) make_private(path);
   sqlite3* opened = nullptr;
   const int mode = to_write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
   // Each handle is used by one thread at a time: SQLite's own locks would cost without need.

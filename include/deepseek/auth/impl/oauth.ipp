@@ -94,9 +94,12 @@ DEEPSEEK_DECL Result<std::string> client_assertion(const OAuth2Options& o, WallT
   return signer->sign(claims.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace));
 }
 
-/// Adds what proves the client. `used` gets the secret, so that an answer which quotes it is recognised.
+/// The secret in each form in which it was sent, so that an answer which quotes it is recognised.
+using SentForms = std::vector<Secret>;
+
+/// Adds what proves the client.
 DEEPSEEK_DECL std::optional<Error> authenticate(const OAuth2Options& o, WallTime now, FetchRequest& request,
-                                                std::string& body, Secret& used) {
+                                                std::string& body, SentForms& sent) {
   if (o.auth == ClientAuth::private_key_jwt) {
     const auto assertion = client_assertion(o, now);
     if (!assertion) return assertion.error();
@@ -111,23 +114,28 @@ DEEPSEEK_DECL std::optional<Error> authenticate(const OAuth2Options& o, WallTime
   }
   auto secret = secret_of(o.client_secret, o.client_secret_file);
   if (!secret) return secret.error();
-  used = *std::move(secret);
+  std::string form;
+  form.reserve(3 * secret->reveal().size());
+  append_form(form, secret->reveal());
+  sent = {*secret, Secret(std::move(form))};
   if (o.auth == ClientAuth::client_secret_post) {
     append_form(body, "client_id", o.client_id);
-    append_form(body, "client_secret", used.reveal());
+    append_form(body, "client_secret", secret->reveal());
     return std::nullopt;
   }
   std::string pair;
-  pair.reserve(3 * (o.client_id.size() + used.reveal().size()) + 1);
+  pair.reserve(3 * (o.client_id.size() + secret->reveal().size()) + 1);
   append_form(pair, o.client_id);
   pair += ':';
-  append_form(pair, used.reveal());
-  request.headers.push_back({"Authorization", "Basic " + base64(pair)});
+  append_form(pair, secret->reveal());
+  std::string encoded = base64(pair);
+  request.headers.push_back({"Authorization", "Basic " + encoded});
+  sent.push_back(Secret(std::move(encoded)));
   wipe(pair);
   return std::nullopt;
 }
 
-DEEPSEEK_DECL Result<FetchRequest> make_token_request(const OAuth2Options& o, WallTime now, Secret& used) {
+DEEPSEEK_DECL Result<FetchRequest> make_token_request(const OAuth2Options& o, WallTime now, SentForms& sent) {
   FetchRequest request;
   request.method = "POST";
   request.url = o.token_url;
@@ -141,7 +149,7 @@ DEEPSEEK_DECL Result<FetchRequest> make_token_request(const OAuth2Options& o, Wa
   if (!scopes.empty()) append_form(body, "scope", scopes);
   if (!o.audience.empty()) append_form(body, "audience", o.audience);
   if (!o.resource.empty()) append_form(body, "resource", o.resource);
-  if (auto error = authenticate(o, now, request, body, used)) return *std::move(error);
+  if (auto error = authenticate(o, now, request, body, sent)) return *std::move(error);
   request.body = Secret(std::move(body));
   request.engine = o.engine ? o.engine : [&o]() -> Result<std::unique_ptr<HttpEngine>> {
     CurlOptions curl;
@@ -206,18 +214,20 @@ DEEPSEEK_DECL Result<AccessToken> read_token(std::string_view body, std::chrono:
 }
 
 /// Words of the server for an Error: printable, short, and nothing that it may have quoted of ours.
-DEEPSEEK_DECL std::string server_words(const std::optional<WipedString>& text, const Secret& used) {
+DEEPSEEK_DECL std::string server_words(const std::optional<WipedString>& text, const SentForms& sent) {
   if (!text) return {};
   std::string words;
   for (const char c : *text)
     if (words.size() < 200 && c >= 0x20 && c < 0x7F) words += c;
-  const std::string_view secret = used.reveal();
-  const bool quotes = !secret.empty() && std::string_view(text->data(), text->size()).find(secret) != std::string::npos;
+  const std::string_view whole(text->data(), text->size());
+  const bool quotes = std::any_of(sent.begin(), sent.end(), [whole](const Secret& form) {
+    return !form.empty() && whole.find(form.reveal()) != whole.npos;
+  });
   if (quotes || words.find("eyJ") != std::string::npos) return {};
   return words;
 }
 
-DEEPSEEK_DECL Error refused_by_server(const FetchReply& reply, const Secret& used) {
+DEEPSEEK_DECL Error refused_by_server(const FetchReply& reply, const SentForms& sent) {
   ErrorDetails details;
   details.http_status = reply.status;
   details.retry_after = reply.retry_after;
@@ -231,8 +241,8 @@ DEEPSEEK_DECL Error refused_by_server(const FetchReply& reply, const Secret& use
   const bool lasting = reply.status >= 400 && reply.status < 500 && reply.status != 408 && reply.status != 429;
   details.code = lasting ? ErrorCode::authentication : ErrorCode::token_failed;
   if (const auto json = parse_strict_object<SecretJson>(reply.body.reveal())) {
-    details.service.code = server_words(string_member(*json, "error"), used);
-    details.service.message = server_words(string_member(*json, "error_description"), used);
+    details.service.code = server_words(string_member(*json, "error"), sent);
+    details.service.message = server_words(string_member(*json, "error_description"), sent);
   }
   details.message = lasting ? "the authorization server refused the client" : "the authorization server failed";
   if (!details.service.code.empty()) details.message += ": " + details.service.code;
@@ -349,17 +359,17 @@ class OAuthSource final : public CredentialSource, public std::enable_shared_fro
   }
 
   void launch(BackgroundLoop& loop, std::uint64_t flight) {
-    const auto used = std::make_shared<Secret>();
+    const auto sent = std::make_shared<SentForms>();
     loop.fetch(
-        [options = options_, clock = clock_, used] { return make_token_request(*options, clock->wall_now(), *used); },
-        [weak = weak_from_this(), used, flight](const Result<FetchReply>& reply) {
-          if (const auto self = weak.lock()) self->land(flight, self->judge(reply, *used));
+        [options = options_, clock = clock_, sent] { return make_token_request(*options, clock->wall_now(), *sent); },
+        [weak = weak_from_this(), sent, flight](const Result<FetchReply>& reply) {
+          if (const auto self = weak.lock()) self->land(flight, self->judge(reply, *sent));
         });
   }
 
-  Result<AccessToken> judge(const Result<FetchReply>& reply, const Secret& used) const {
+  Result<AccessToken> judge(const Result<FetchReply>& reply, const SentForms& sent) const {
     if (!reply) return failed_exchange(reply.error());
-    if (reply->status != 200) return refused_by_server(*reply, used);
+    if (reply->status != 200) return refused_by_server(*reply, sent);
     return read_token(reply->body.reveal(), options_->default_lifetime);
   }
 

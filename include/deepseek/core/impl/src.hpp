@@ -8,5 +8,6 @@
 #include <deepseek/core/impl/platform.ipp>
 #include <deepseek/core/impl/process.ipp>
 #include <deepseek/core/impl/reactor.ipp>
+#include <deepseek/core/impl/redact.ipp>
 #include <deepseek/core/impl/secret.ipp>
 #include <deepseek/core/impl/socket.ipp>

@@ -35,8 +35,8 @@ class Router {
 
   /// The endpoint of the next attempt, also set in the call; null if the breakers let none pass.
   const std::shared_ptr<const Endpoint>& choose(Call& call);
-  /// True if the call has not been everywhere.
-  bool has_other(const Call& call) const noexcept;
+  /// True if there is an endpoint where the call has not been and whose breaker lets it pass.
+  bool has_other(const Call& call) const;
   /// The call is done with the endpoint of its last attempt.
   void leave(Call& call) const noexcept;
   /// The call is done with endpoint `than` (-1: none) if there is a healthy one beside it.

@@ -3,6 +3,7 @@
 #include <deepseek/policy/observe.hpp>
 
 #include <deepseek/core/detail/process.hpp>
+#include <deepseek/core/detail/redact.hpp>
 #include <deepseek/core/detail/splitmix.hpp>
 #include <deepseek/policy/detail/end_watch.hpp>
 #include <deepseek/policy/detail/endpoint_memo.hpp>
@@ -175,10 +176,10 @@ DEEPSEEK_DECL void Observation::count_attempt(const Call& call, const std::optio
   count("reasoning", usage.reasoning);
 }
 
-/// The service's name for the attempt, unless it sent back what it must not: a part of the credential.
+/// The service's name for the attempt, unless a transport took for it what must not be seen.
 DEEPSEEK_DECL std::string_view loggable_request_id(const Call& call) noexcept {
   const std::string& id = call.facts.trace_id;
-  return call.authorization.reveal().find(id) == std::string_view::npos ? std::string_view(id) : std::string_view();
+  return tells_credential(id, call.authorization) ? std::string_view() : std::string_view(id);
 }
 
 DEEPSEEK_DECL void add_outcome(LogRecord& record, const std::optional<Error>& error, std::chrono::nanoseconds took) {

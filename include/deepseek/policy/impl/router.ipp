@@ -126,9 +126,12 @@ DEEPSEEK_DECL const std::shared_ptr<const Endpoint>& Router::choose(Call& call) 
   return call.endpoint;
 }
 
-DEEPSEEK_DECL bool Router::has_other(const Call& call) const noexcept {
-  for (std::size_t i = 0; i < places_.size(); ++i)
-    if (static_cast<int>(i) != call.endpoint_index && (call.endpoints_left >> i & 1) == 0) return true;
+DEEPSEEK_DECL bool Router::has_other(const Call& call) const {
+  const TimePoint now = loop_->now();
+  for (std::size_t i = 0; i < places_.size(); ++i) {
+    const bool done_with = static_cast<int>(i) == call.endpoint_index || (call.endpoints_left >> i & 1) != 0;
+    if (!done_with && places_[i].breaker.permits(now)) return true;
+  }
   return false;
 }
 

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <utility>
 
+#include <deepseek/core/detail/redact.hpp>
 #include <deepseek/http/detail/header.hpp>
 #include <deepseek/transport/detail/response_reader.hpp>
 #include <deepseek/transport/detail/retry_after.hpp>
@@ -131,6 +132,7 @@ DEEPSEEK_DECL void ResponseReader::head(const HttpHead& head) {
   facts.http_version = head.version;
   const ResponseHeaders headers(head.block);
   facts.trace_id = trace_id_of(headers);
+  if (tells_credential(facts.trace_id, call_.authorization)) facts.trace_id.clear();
   const RetryAfter asked = parse_retry_after(headers.retry);
   facts.retry_after = asked.delay;
   facts.retry_at = asked.date;
@@ -286,6 +288,10 @@ DEEPSEEK_DECL Error ResponseReader::with_facts(const Error& error) const {
     if (details.http_status == 0) details.http_status = status_;
     if (details.trace_id.empty() && status_ != 0) details.trace_id = call_.facts.trace_id;
     if (!details.retry_after && status_ != 0) details.retry_after = call_.facts.retry_after;
+    ServiceError& service = details.service;
+    for (std::string* const text :
+         {&details.message, &details.cause, &service.message, &service.type, &service.code, &service.param})
+      hide_credential(*text, call_.authorization);
   });
 }
 
@@ -321,7 +327,10 @@ DEEPSEEK_DECL std::optional<Error> ResponseReader::end(const HttpEnd& end) {
 
 DEEPSEEK_DECL std::optional<Error> ResponseReader::outcome() {
   if (failure_) return with_facts(*failure_);
-  if (status_ >= 400) return with_facts(call_.decoder->error_from_body(status_, body_));
+  if (status_ >= 400) {
+    hide_credential(body_, call_.authorization);  // before a quotation of it is cut in its middle
+    return with_facts(call_.decoder->error_from_body(status_, body_));
+  }
   return conclude(true);  // the end mark came: what happens to the connection then does not matter
 }
 
