@@ -5,6 +5,7 @@
 
 #include <deepseek/policy/detail/cache_entry.hpp>
 #include <deepseek/policy/detail/cache_key.hpp>
+#include <deepseek/policy/single_flight.hpp>
 
 #include "unit/policy_cache_kit.hpp"
 
@@ -112,19 +113,21 @@ TEST_CASE("what is not a whole answer is not kept", "[policy][cache]") {
   SECTION("filtered") { f.serve(one, answer, Error(ErrorCode::filtered, "no")); }
   SECTION("an error frame") { f.serve(one, {"t a", "x"}); }
   SECTION("a refusal, by default") { f.serve(one, {}, Error(ErrorCode::bad_request, "no")); }
-  SECTION("frames of two attempts") {
+  SECTION("a second attempt that said nothing") {
     f.start(one);
     f.transport->frame(0, "t first");
-    one.call->facts.attempts = 2;
-    f.transport->frame(0, "t second");
+    f.transport->calls[0].call->decoder->reset();
     f.transport->end(0);
     REQUIRE(one.complete());
   }
-  SECTION("put together in the end") {
+  SECTION("put together of two replies") {
     f.start(one);
     f.transport->frame(0, "t first");
-    one.call->facts.attempts = 2;
+    one.call->decoder->go_on(16);
+    one.call->facts.resumed = 1;
+    f.transport->frame(0, "t second");
     f.transport->end(0);
+    REQUIRE(one.complete());
   }
   SECTION("less than was asked for") {
     f.start(one);
@@ -134,6 +137,101 @@ TEST_CASE("what is not a whole answer is not kept", "[policy][cache]") {
   }
   SECTION("no frame at all") { f.serve(one, {}); }
   REQUIRE_FALSE(f.hits());
+}
+
+TEST_CASE("of a repeated call the last attempt is kept, and nothing of those before", "[policy][cache]") {
+  CacheOptions options = memory_options();
+  options.max_entry_bytes = 4096;
+  Fixture f(options);
+  One one;
+  f.start(one);
+  f.transport->frame(0, "d role");
+  if (GENERATE(false, true)) f.transport->frame(0, "d " + std::string(5000, 'x'));  // alone too long to be kept
+  f.transport->frame(0, "e");
+  f.transport->calls[0].call->decoder->reset();
+  ++one.call->facts.attempts;
+  for (const std::string& frame : answer) f.transport->frame(0, frame);
+  f.transport->end(0);
+  REQUIRE(one.complete());
+  One again;
+  f.start(again);
+  REQUIRE(again.complete());
+  REQUIRE(again.sink->frames == answer);
+}
+
+TEST_CASE("a shared reply is kept whole, whoever leaves meanwhile", "[policy][cache][single_flight]") {
+  deepseek_tests::FakeLoop loop;
+  const auto clock = std::make_shared<HandClock>();
+  const auto transport = std::make_shared<HandTransport>();
+  Pipeline pipeline({make_cache_policy(memory_options(), {}, clock), make_single_flight_policy({true, 65536}, {})},
+                    transport, loop);
+  One a, b, again;
+  pipeline.start(a.call, a.sink);
+  pipeline.start(b.call, b.sink);
+  Call& request = *transport->calls.at(0).call;
+  SECTION("between two attempts") {
+    for (const char* frame : {"d role", "d finish", "e"}) transport->frame(0, frame);
+    a.abort();
+    request.decoder->reset();
+    ++request.facts.attempts;
+    for (const std::string& frame : answer) transport->frame(0, frame);
+  }
+  SECTION("before the second attempt says anything, of one who joined then") {
+    for (const char* frame : {"d role", "d finish", "e"}) transport->frame(0, frame);
+    One c;
+    pipeline.start(c.call, c.sink);
+    a.abort();
+    b.abort();
+    request.decoder->reset();
+    ++request.facts.attempts;
+    for (const std::string& frame : answer) transport->frame(0, frame);
+    transport->end(0);
+    REQUIRE(c.complete());
+  }
+  SECTION("within one attempt") {
+    transport->frame(0, answer[0]);
+    transport->frame(0, answer[1]);
+    a.abort();
+    for (std::size_t i = 2; i < answer.size(); ++i) transport->frame(0, answer[i]);
+  }
+  if (b.sink->ends == 0) {
+    transport->end(0);
+    REQUIRE(b.complete());
+  }
+  pipeline.start(again.call, again.sink);
+  REQUIRE(again.complete());
+  REQUIRE(again.sink->frames == answer);
+  REQUIRE(transport->calls.size() == 1);
+}
+
+TEST_CASE("a reply that many share is kept once", "[policy][cache][single_flight]") {
+  const auto store = std::make_shared<SlowStore>();
+  CacheOptions options = memory_options();
+  options.memory_bytes = 0;
+  options.redis = store;
+  deepseek_tests::FakeLoop loop;
+  const auto clock = std::make_shared<HandClock>();
+  const auto transport = std::make_shared<HandTransport>();
+  Pipeline pipeline({make_cache_policy(options, {}, clock), make_single_flight_policy({true, 65536}, {})}, transport,
+                    loop);
+  const auto share = [&](const Strings& frames) {
+    One a, b, c;
+    const std::size_t index = transport->calls.size();
+    for (One* one : {&a, &b, &c}) {
+      pipeline.start(one->call, one->sink);
+      store->asked.back().second(nullptr);
+    }
+    for (const std::string& frame : frames) transport->frame(index, frame);
+    transport->end(index);
+    REQUIRE(c.complete());
+  };
+  share(answer);
+  REQUIRE(store->kept.size() == 1);
+  share({"t other", "e"});
+  REQUIRE(store->kept.size() == 2);
+  clock->now += 24h;
+  share({"t other", "e"});
+  REQUIRE(store->kept.size() == 3);  // the one before is old
 }
 
 TEST_CASE("a call says what it wants of the cache", "[policy][cache]") {

@@ -42,6 +42,8 @@ class CacheEntryWriter {
   void add_negative(const Error& error);
   /// Bytes so far.
   std::size_t size() const noexcept { return bytes_.size(); }
+  /// True if these are the frames of `entry`, or its refusal.
+  bool same_frames(const CacheEntry& entry) const noexcept;
   /// Writes the header. The writer is empty after it.
   CacheEntryPtr finish(std::string_view key, const CacheTimes& times);
 

@@ -95,6 +95,33 @@ class CachePlayer final : public std::enable_shared_from_this<CachePlayer> {
   bool settled_ = false;
 };
 
+// --- recording a reply -------------------------------------------------------------------------------
+
+/// The call's decoder, watched for where its reply begins anew. That the decoder is reset is the one sign of it that
+/// all calls have: of those that share a request, all but one count no attempts.
+class WatchedDecoder final : public Decoder {
+ public:
+  explicit WatchedDecoder(std::shared_ptr<Decoder> own) : own_(std::move(own)) {}
+  /// True once after each reset().
+  bool begun_anew() noexcept { return std::exchange(begun_anew_, false); }
+
+  FrameKind inspect(std::string_view data) override { return own_->inspect(data); }
+  std::optional<Error> conclude(bool clean) override { return own_->conclude(clean); }
+  Error error_from_body(int status, std::string_view body) override { return own_->error_from_body(status, body); }
+  TokenUsage usage() const override { return own_->usage(); }
+  void reset() override {
+    begun_anew_ = true;
+    own_->reset();
+  }
+  std::optional<AnswerSoFar> so_far() const override { return own_->so_far(); }
+  void go_on(std::size_t overlap) override { own_->go_on(overlap); }
+  std::shared_ptr<Decoder> another() const override { return own_->another(); }
+
+ private:
+  const std::shared_ptr<Decoder> own_;
+  bool begun_anew_ = false;
+};
+
 // --- the policy --------------------------------------------------------------------------------------
 
 class LayeredCache final : public CachePolicy {
@@ -182,6 +209,12 @@ class LayeredCache final : public CachePolicy {
     WallTime now;
   };
 
+  struct LastPut {
+    std::string key;
+    TimePoint turn;
+    std::weak_ptr<const CacheEntry> entry;  // gone: no store has kept it
+  };
+
   /// A lookup that a store answers later.
   struct Lookup {
     Lookup(LayeredCache& its_cache, CallPtr its_call, SinkPtr its_sink, const std::string& its_key, Wanted its_wanted)
@@ -199,29 +232,42 @@ class LayeredCache final : public CachePolicy {
   struct Recorder final : CallSink {
     Recorder(LayeredCache& its_cache, CallPtr its_call, SinkPtr its_sink, const std::string& its_key,
              std::size_t its_bytes)
-        : cache(its_cache), call(std::move(its_call)), sink(std::move(its_sink)), key(its_key), bytes(its_bytes) {}
+        : cache(its_cache),
+          call(std::move(its_call)),
+          sink(std::move(its_sink)),
+          key(its_key),
+          bytes(its_bytes),
+          decoder(std::make_shared<WatchedDecoder>(call->decoder)) {
+      call->decoder = decoder;
+    }
 
     void on_frame(const Frame& frame) override {
+      if (decoder->begun_anew()) begin_anew();
       if (recording) record(frame);
       sink->on_frame(frame);
     }
 
     void on_end(std::optional<Error> error) override {
       // Before the end is told: who asks again at once finds it.
+      if (decoder->begun_anew()) begin_anew();
       const CallFacts& facts = call->facts;
-      const bool sound =
-          recording && facts.degraded.empty() && facts.resumed == 0 && (attempt == 0 || attempt == facts.attempts);
-      if (sound && !error && attempt != 0) cache.keep(*call, key, bytes, writer);
-      if (sound && error && attempt == 0) cache.keep_refusal(key, *error);
+      const bool sound = recording && facts.degraded.empty() && facts.resumed == 0;
+      if (sound && !error && !empty) cache.keep(*call, key, bytes, writer);
+      if (sound && error && empty) cache.keep_refusal(key, *error);
       writer = CacheEntryWriter();
       sink->on_end(std::move(error));
     }
 
+    /// Frames of two attempts are no reply that any server gave.
+    void begin_anew() {
+      writer = CacheEntryWriter();
+      empty = recording = true;
+    }
+
     void record(const Frame& frame) {
-      // Frames of two attempts are no reply that any server gave.
-      if (attempt == 0) attempt = call->facts.attempts;
+      empty = false;
       const bool too_long = writer.size() + frame.data.size() > cache.options_.max_entry_bytes;
-      recording = attempt == call->facts.attempts && !frame.binary && !too_long;
+      recording = !frame.binary && !too_long;
       if (recording)
         writer.add(frame.data);
       else
@@ -233,8 +279,9 @@ class LayeredCache final : public CachePolicy {
     SinkPtr sink;
     std::string key;
     std::size_t bytes;
+    const std::shared_ptr<WatchedDecoder> decoder;
     CacheEntryWriter writer;
-    int attempt = 0;  // whose frames these are; 0: none came
+    bool empty = true;  // no frame came
     bool recording = true;
   };
 
@@ -306,17 +353,27 @@ class LayeredCache final : public CachePolicy {
 
   void put(std::string_view key, CacheEntryWriter& writer, std::chrono::milliseconds ttl,
            std::chrono::milliseconds keep_stale) {
+    const WallTime now = clock_->wall_now();
+    if (just_put(key, writer, now)) return;
     constexpr std::chrono::milliseconds ten_years = std::chrono::hours(24 * 3650);
     const double share = 1.0 + options_.ttl_jitter * (2.0 * uniform() - 1.0);
     const std::chrono::duration<double, std::milli> scaled = std::min(ttl, ten_years) * share;
     const auto life = std::chrono::duration_cast<std::chrono::milliseconds>(scaled);
     CacheTimes times;
-    times.written = clock_->wall_now();
+    times.written = now;
     times.fresh_until = times.written + std::max(life, std::chrono::milliseconds(1));
     times.keep_until = times.fresh_until + std::min(keep_stale, ten_years);
     const CacheEntryPtr entry = writer.finish(key, times);
     for (const auto& session : sessions_) session->put(key, entry);
+    last_ = {std::string(key), loop_->now(), entry};
     tell_dropped();
+  }
+
+  /// Those that share a request end in one turn of the loop, all with the same reply.
+  bool just_put(std::string_view key, const CacheEntryWriter& writer, WallTime now) const {
+    if (last_.turn != loop_->now() || last_.key != key) return false;
+    const CacheEntryPtr entry = last_.entry.lock();
+    return entry && entry->times().fresh(now) && writer.same_frames(*entry);
   }
 
   void tell_dropped() {
@@ -338,6 +395,7 @@ class LayeredCache final : public CachePolicy {
   std::vector<std::shared_ptr<CacheStore>> stores_;
   std::vector<std::unique_ptr<CacheSession>> sessions_;  // as stores_, nearest first
   Loop* loop_ = nullptr;
+  LastPut last_;
 };
 
 DEEPSEEK_DECL Error bad_cache_options(const char* what, const char* advice) {

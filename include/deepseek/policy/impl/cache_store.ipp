@@ -163,6 +163,12 @@ DEEPSEEK_DECL void CacheEntryWriter::add_negative(const Error& error) {
     add(*text);
 }
 
+DEEPSEEK_DECL bool CacheEntryWriter::same_frames(const CacheEntry& entry) const noexcept {
+  const auto frames = [](std::string_view bytes) { return bytes.substr(detail::cache_header_bytes); };
+  const bool negative = (bytes_[5] & detail::cache_negative_flag) != 0;
+  return negative == detail::is_negative(entry) && frames(bytes_) == frames(entry.bytes());
+}
+
 DEEPSEEK_DECL CacheEntryPtr CacheEntryWriter::finish(std::string_view key, const CacheTimes& times) {
   detail::seal_entry(key, bytes_, times);
   std::shared_ptr<CacheEntry> entry(new CacheEntry());
