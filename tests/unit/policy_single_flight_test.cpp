@@ -82,13 +82,47 @@ TEST_CASE("what a shared request cost is told once, and what its members were be
 
 TEST_CASE("calls that ask something else go alone", "[policy][single_flight]") {
   Fixture f;
-  One a, other("{\"q\":2}"), batch, off, no_codec;
+  One a, other("{\"q\":2}"), batch, off, no_codec, hasty;
   batch.call->priority = Priority::batch;
+  hasty.call->timeouts.first_token = 200ms;
   off.call->cache = CacheUse::off;
   no_codec.call->codec = nullptr;
-  for (One* one : {&a, &other, &batch, &off, &no_codec}) f.start(*one);
-  REQUIRE(f.transport->calls.size() == 5);
-  for (std::size_t i = 0; i < 5; ++i) f.transport->end(i);
+  for (One* one : {&a, &other, &batch, &off, &no_codec, &hasty}) f.start(*one);
+  REQUIRE(f.transport->calls.size() == 6);
+  for (std::size_t i = 0; i < 6; ++i) f.transport->end(i);
+}
+
+TEST_CASE("each clock of a call parts it from others, its own deadline does not", "[policy][single_flight]") {
+  Fixture f;
+  One a, in_time;
+  f.start(a);
+  in_time.call->timeouts.total = 5s;
+  in_time.call->deadline = f.loop.now() + 5s;
+  f.start(in_time);
+  REQUIRE(f.transport->calls.size() == 1);
+  std::size_t requests = 1;
+  for (const auto clock : {&Timeouts::dns, &Timeouts::connect, &Timeouts::tls, &Timeouts::first_byte,
+                           &Timeouts::first_token, &Timeouts::between_tokens, &Timeouts::idle}) {
+    One other;
+    other.call->timeouts.*clock = 1234ms;
+    f.start(other);
+    REQUIRE(f.transport->calls.size() == ++requests);
+  }
+}
+
+TEST_CASE("all know the credential their request was sent with", "[policy][single_flight]") {
+  Fixture f;
+  One a, b, leaver;
+  for (One* one : {&a, &b, &leaver}) f.start(*one);
+  f.request().authorization = Secret("Bearer of the request");
+  f.request().facts.trace_id = "an id";
+  leaver.abort();
+  f.transport->frame(0, "e");
+  f.transport->end(0);
+  for (One* one : {&a, &b, &leaver}) {
+    REQUIRE(one->call->facts.trace_id == "an id");
+    REQUIRE(one->call->authorization == f.request().authorization);
+  }
 }
 
 TEST_CASE("one who leaves stops nobody, whoever began", "[policy][single_flight]") {
@@ -238,19 +272,24 @@ TEST_CASE("one who joins paused gets nothing yet", "[policy][single_flight]") {
   REQUIRE(b.sink->frames == Strings{"t 1"});
 }
 
-TEST_CASE("a long reply can no longer be joined, and waits for the slowest", "[policy][single_flight]") {
+namespace {
+
+/// More than a Fixture(4096) holds.
+void long_reply(Fixture& f) {
+  for (int i = 0; i < 5; ++i) f.transport->frame(0, "t " + std::string(1000, 'x'));
+}
+
+}  // namespace
+
+TEST_CASE("a long reply can no longer be joined", "[policy][single_flight]") {
   Fixture f(4096);
   One a, b, late;
   f.start(a);
   f.start(b);
-  b.call->pause(true);
-  for (int i = 0; i < 5; ++i) f.transport->frame(0, "t " + std::string(1000, 'x'));
-  REQUIRE(f.request().paused);
+  long_reply(f);
+  REQUIRE_FALSE(f.request().paused);
   f.start(late);
   REQUIRE(f.transport->calls.size() == 2);
-  b.call->pause(false);
-  f.loop.run();
-  REQUIRE_FALSE(f.request().paused);
   f.transport->frame(0, "e");
   f.transport->end(0);
   REQUIRE(a.complete());
@@ -258,6 +297,114 @@ TEST_CASE("a long reply can no longer be joined, and waits for the slowest", "[p
   REQUIRE(b.sink->frames == a.sink->frames);
   REQUIRE(b.sink->frames.size() == 6);
   f.transport->end(1);
+}
+
+TEST_CASE("one that is too far behind is ended, so that nobody waits for it", "[policy][single_flight]") {
+  Fixture f(4096);
+  One a, b, c;
+  for (One* one : {&a, &b, &c}) f.start(*one);
+  One& slow = GENERATE(true, false) ? a : b;
+  One& fast = &slow == &a ? b : a;
+  slow.call->pause(true);
+  std::size_t frames = 6;
+  const auto went_on = [&] {
+    REQUIRE(slow.sink->ends == 1);
+    REQUIRE(slow.sink->error->code() == ErrorCode::limit_exceeded);
+    REQUIRE_FALSE(slow.call->on_abort);
+    REQUIRE_FALSE(f.request().paused);
+    f.transport->frame(0, "e");
+    f.transport->end(0);
+    REQUIRE(fast.complete());
+    REQUIRE(fast.sink->frames.size() == frames);
+    REQUIRE(slow.sink->ends == 1);
+    REQUIRE(a.call->facts.attempts + b.call->facts.attempts + c.call->facts.attempts == 1);
+  };
+
+  SECTION("by the frame that is too much") {
+    long_reply(f);
+    went_on();
+    REQUIRE(c.complete());
+  }
+  SECTION("two of them") {
+    c.call->pause(true);
+    long_reply(f);
+    REQUIRE(c.sink->error->code() == ErrorCode::limit_exceeded);
+    went_on();
+  }
+  SECTION("not while nobody waits for more, but when one does") {
+    f.transport->frame(0, "t " + std::string(1000, 'x'));
+    fast.call->pause(true);
+    c.call->pause(true);
+    for (int i = 0; i < 4; ++i) f.transport->frame(0, "t " + std::string(1000, 'x'));
+    REQUIRE(f.request().paused);
+    REQUIRE(slow.sink->ends == 0);
+    fast.call->pause(false);
+    f.loop.run();
+    went_on();
+  }
+  SECTION("from inside a frame") {
+    slow.sink->during = [&slow] { slow.call->pause(true); };
+    slow.call->pause(false);
+    f.transport->frame(0, "t 1");
+    REQUIRE(slow.call->paused);
+    long_reply(f);
+    frames = 7;
+    went_on();
+    REQUIRE(slow.sink->frames == Strings{"t 1"});
+  }
+}
+
+TEST_CASE("one that catches up is waited for", "[policy][single_flight]") {
+  Fixture f(4096);
+  One slow, fast;
+  f.start(slow);
+  f.start(fast);
+  slow.call->pause(true);
+  for (int i = 0; i < 3; ++i) f.transport->frame(0, "t " + std::string(1000, 'x'));
+  for (int i = 0; i < 400; ++i) f.transport->frame(0, "d");
+  slow.call->pause(false);
+  REQUIRE(f.loop.run_one());  // some frames, not all
+  REQUIRE(slow.sink->frames.size() == 256);
+  SECTION("to its end") {
+    f.loop.run();
+    f.transport->frame(0, "e");
+    f.transport->end(0);
+    REQUIRE(slow.complete());
+    REQUIRE(fast.complete());
+    REQUIRE(slow.sink->frames == fast.sink->frames);
+  }
+  SECTION("until it pauses again") {
+    slow.call->pause(true);
+    f.transport->frame(0, "t " + std::string(5000, 'x'));
+    f.loop.run();
+    REQUIRE(slow.sink->error->code() == ErrorCode::limit_exceeded);
+    REQUIRE_FALSE(f.request().paused);
+    f.transport->end(0);
+    REQUIRE(fast.complete());
+  }
+}
+
+TEST_CASE("what one who leaves had not had yet holds nobody up", "[policy][single_flight]") {
+  Fixture f(4096);
+  One slow, other;
+  f.start(slow);
+  f.start(other);
+  slow.call->pause(true);
+  other.call->pause(true);
+  f.transport->frame(0, "t 1");  // comes although all are paused
+  long_reply(f);
+  One& first = slow.sink->frames.size() < other.sink->frames.size() ? slow : other;
+  One& second = &first == &slow ? other : slow;
+  REQUIRE(f.request().paused);
+  first.abort();
+  REQUIRE(f.request().paused);
+  second.call->pause(false);
+  f.loop.run();
+  REQUIRE_FALSE(f.request().paused);
+  f.transport->frame(0, "e");
+  f.transport->end(0);
+  REQUIRE(second.complete());
+  REQUIRE(second.sink->frames.size() == 7);
 }
 
 TEST_CASE("all share the outcome", "[policy][single_flight]") {

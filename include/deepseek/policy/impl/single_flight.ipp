@@ -84,8 +84,7 @@ class Flight final : public CallSink, public Decoder, public std::enable_shared_
       settle(pilot);
     }
     for (const MemberPtr& member : std::vector<MemberPtr>(members_)) pump(member);
-    trim();
-    update_pause();
+    even_out();
   }
 
   void on_end(std::optional<Error> error) override {
@@ -94,6 +93,7 @@ class Flight final : public CallSink, public Decoder, public std::enable_shared_
     ended_ = true;
     outcome_ = std::move(error);
     facts_ = request_->facts;
+    authorization_ = request_->authorization;
     request_->ended = true;
     const CallPtr request = std::exchange(request_, nullptr);  // ends the circle, below
     for (const MemberPtr& member : std::vector<MemberPtr>(members_)) pump(member);
@@ -131,7 +131,7 @@ class Flight final : public CallSink, public Decoder, public std::enable_shared_
     member->call->on_pause = [flight = shared_from_this(), member](bool paused) {
       // NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
       const auto keep = flight;
-      if (!paused) keep->pump_later(MemberPtr(member));
+      if (!paused || keep->full()) keep->pump_later(MemberPtr(member));
       keep->update_pause();
     };
     return member;
@@ -204,8 +204,7 @@ class Flight final : public CallSink, public Decoder, public std::enable_shared_
     loop_.post([self = shared_from_this(), member] {
       member->posted = false;
       self->pump(member);
-      self->trim();
-      self->update_pause();
+      self->even_out();
     });
   }
 
@@ -215,7 +214,7 @@ class Flight final : public CallSink, public Decoder, public std::enable_shared_
       auto own = member->call->decoder->conclude(*clean_);
       if (!error) error = std::move(own);
     }
-    fill_facts(*member, facts_);
+    fill_facts(*member, facts_, authorization_);
     end(member, std::move(error));
   }
 
@@ -227,10 +226,13 @@ class Flight final : public CallSink, public Decoder, public std::enable_shared_
     }
     const bool last = members_.size() == 1;
     const CallPtr request = request_;
-    if (request) fill_facts(*member, request->facts);
+    if (request) fill_facts(*member, request->facts, request->authorization);
     if (last) close();
     end(member, error);
-    if (!last) return update_pause();
+    if (!last) {
+      trim();  // what only this one had not had yet
+      return update_pause();
+    }
     if (!request || request->ended) return;
     request->ended = true;  // nobody waits for it any more
     if (const auto abort = request->on_abort) return abort(std::move(error));
@@ -245,7 +247,8 @@ class Flight final : public CallSink, public Decoder, public std::enable_shared_
   }
 
   /// What was sent and used is counted once: in the call that stands first, less what one before it has counted.
-  void fill_facts(Member& member, const CallFacts& facts) {
+  void fill_facts(Member& member, const CallFacts& facts, const Secret& authorization) {
+    member.call->authorization = authorization;  // what the server's words are compared with before they are logged
     CallFacts& own = member.call->facts;
     const auto first_token = own.first_token;
     const bool first = members_.front().get() == &member;
@@ -284,13 +287,39 @@ class Flight final : public CallSink, public Decoder, public std::enable_shared_
     }
   }
 
+  /// More is held than may be, and only because somebody is behind.
+  bool full() const noexcept { return !open_ && held_ > max_bytes_; }
+
+  void even_out() {
+    trim();
+    while (const MemberPtr member = straggler()) leave(member, too_far_behind());
+    update_pause();
+  }
+
+  /// One that holds up another: it is paused, the farthest behind, and there is no room for what the other waits for.
+  /// Who is behind and not paused soon no longer is.
+  MemberPtr straggler() const {
+    if (!request_ || !full()) return nullptr;
+    const auto waits = [this](const MemberPtr& member) { return !member->call->paused && member->position == head(); };
+    if (std::none_of(members_.begin(), members_.end(), waits)) return nullptr;
+    const auto behind = [](const MemberPtr& a, const MemberPtr& b) { return a->position < b->position; };
+    const MemberPtr& last = *std::min_element(members_.begin(), members_.end(), behind);
+    return last->call->paused && !last->giving ? last : nullptr;
+  }
+
+  static Error too_far_behind() {
+    return Error(
+        ErrorCode::limit_exceeded,
+        "the call fell more than SingleFlightOptions::max_bytes behind another that shares its request",
+        "read faster, raise max_bytes, or set CallOptions::cache to CacheUse::off for calls that are held back");
+  }
+
   void update_pause() {
     if (!request_ || members_.empty()) return;
     const bool wanted =
         std::any_of(members_.begin(), members_.end(), [](const MemberPtr& member) { return !member->call->paused; });
-    const bool full = !open_ && held_ > max_bytes_;
     const auto keep = request_;
-    keep->pause(!wanted || full);
+    keep->pause(!wanted || full());
   }
 
   Loop& loop_;
@@ -306,7 +335,8 @@ class Flight final : public CallSink, public Decoder, public std::enable_shared_
   MemberPtr concluded_;             // whose decoder judged the end
   std::optional<bool> clean_;
   std::optional<Error> outcome_;
-  CallFacts facts_;
+  CallFacts facts_;  // these two: of the request, once it has ended
+  Secret authorization_;
   CallFacts counted_;
   bool usage_counted_ = false;
   bool ended_ = false;
@@ -325,6 +355,7 @@ class SingleFlightPolicy final : public Policy {
     std::string key = keys_.key_of(*call);
     if (key.empty()) return next(std::move(call), std::move(sink));
     key += call->priority == Priority::batch ? 'b' : 'i';
+    add_clocks(key, call->timeouts);
     if (const auto found = flights_.find(key); found != flights_.end()) {
       const auto flight = found->second;
       return flight->join(std::move(call), std::move(sink));
@@ -335,6 +366,12 @@ class SingleFlightPolicy final : public Policy {
   }
 
  private:
+  /// The request obeys one call's clocks, so the others must have the same. `total` is a deadline of each.
+  static void add_clocks(std::string& key, const Timeouts& t) {
+    for (const auto clock : {t.dns, t.connect, t.tls, t.first_byte, t.first_token, t.between_tokens, t.idle})
+      (key += ':') += std::to_string(clock.count());
+  }
+
   const SingleFlightOptions options_;
   CacheKeys keys_;
   Flights flights_;
