@@ -275,6 +275,47 @@ TEST_CASE("http1: what makes the end of a body doubtful is refused", "[integrati
   CHECK(got->outcome() == std::string("0||no head|") + to_string(ErrorCode::http_protocol));
 }
 
+TEST_CASE("http1: what is no answer, or lies about its end, is refused by both readers", "[integration][http1]") {
+  const bool own = GENERATE(true, false);
+  const std::string line(200'000, 'x');
+  const auto [answer, code] = GENERATE_COPY(table<std::string, ErrorCode>(
+      {{"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\ndata: hello\n\n", ErrorCode::http_protocol},
+       {"HTTP/1.1 101 Switching Protocols\r\n\r\ndata: hello\n\n", ErrorCode::http_protocol},
+       {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello!", ErrorCode::http_protocol},
+       {"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999999\r\n\r\nhello!", ErrorCode::http_protocol},
+       {"HTTP/2 200\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n", ErrorCode::http_protocol},
+       {"HTTP/1.1 200 OK\r\nX: " + line + "\r\n\r\n", ErrorCode::limit_exceeded},
+       {"HTTP/1.1 200 " + line + "\r\n\r\n", ErrorCode::limit_exceeded}}));
+  INFO(own << ' ' << answer.substr(0, 60));
+  RawServer server(always(answer));
+  EngineRig rig(reading(own));
+  HttpRequest request = get(server.url());
+  request.limits.header_bytes = 150'000;
+  const auto got = finish(rig, std::move(request));
+  CHECK(got->outcome() == std::string("0||no head|") + to_string(code));
+}
+
+TEST_CASE("http1: a server that never stops sending keeps no clock and no other call waiting", "[integration][http1]") {
+  const bool own = GENERATE(true, false);
+  CAPTURE(own);
+  std::atomic<bool> over{false};
+  const std::string block(64 * 1024, ':');
+  RawServer flood([&](Socket& socket, int) {
+    socket.request();
+    socket.send("HTTP/1.1 200 OK\r\n\r\n");
+    while (!over && socket.send(block)) {
+    }
+  });
+  EngineRig rig(reading(own));
+  const auto flooded = start(rig, get(flood.url()));
+  REQUIRE(rig.until([&] { return flooded->body.size() > 4 * block.size(); }));
+  RawServer other(always(counted("hello")));
+  CHECK(finish(rig, get(other.url()))->outcome() == "200|hello|head|clean");
+  CHECK_FALSE(flooded->end);
+  over = true;
+  rig.on_loop([&] { flooded->transfer->cancel(); });
+}
+
 // --- sending -----------------------------------------------------------------------------------------
 
 TEST_CASE("http1: a large body arrives whole at a slow reader", "[integration][http1]") {

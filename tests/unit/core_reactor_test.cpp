@@ -100,6 +100,47 @@ TEST_CASE("a waiting thread drives the loop itself while nothing is hosted", "[c
   reactor->stop();
 }
 
+TEST_CASE("who asks to be called back at once, again and again, holds up no clock, no task and no socket", "[core]") {
+  const auto reactor = make_reactor();
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  REQUIRE(::write(ends[1], "x", 1) == 1);
+  struct Reader : IoWatcher {
+    void on_io(bool, bool) override { seen = true; }
+    bool seen = false;
+  } reader;
+  struct Again {
+    Reactor* reactor;
+    long* left;
+    void operator()() const {
+      if (--*left > 0) reactor->schedule(reactor->now(), *this);
+    }
+  };
+  long left = 3'000'000;  // then it is over, whatever came of it
+  bool struck = false, posted = false;
+  long left_then = 0;
+  run_waiting(*reactor, [&] {
+    reactor->watch(ends[0], true, false, &reader);
+    reactor->schedule(reactor->now(), Again{reactor.get(), &left});
+    reactor->schedule(reactor->now() + std::chrono::milliseconds(5), [&] {
+      struck = true;
+      left_then = left;
+      left = 0;
+      reactor->forget(ends[0], &reader);
+    });
+    reactor->post([&] { posted = true; });
+  });
+  run_waiting(*reactor, [] {});
+  while (left > 0) run_waiting(*reactor, [] {});
+  CHECK(struck);
+  CHECK(left_then > 0);
+  CHECK(posted);
+  CHECK(reader.seen);
+  reactor->stop();
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
 TEST_CASE("hosted work runs on the I/O thread, also while another thread waits", "[core][concurrent]") {
   const auto reactor = make_reactor();
   std::atomic<int> wrong{0};

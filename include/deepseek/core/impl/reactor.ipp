@@ -203,15 +203,16 @@ DEEPSEEK_DECL bool Reactor::run_tasks() {
   return true;
 }
 
+/// Not all that are due: libcurl asks to be called back at once for as long as a server sends faster than it reads.
 DEEPSEEK_DECL bool Reactor::run_timers() {
-  bool any = false;
-  Task task;
-  while (!timers_.empty() && timers_.take_due(now_, task)) {
-    any = true;
+  constexpr int most = 16;
+  int run = 0;
+  for (Task task; run < most && !timers_.empty() && timers_.take_due(now_, task); ++run) {
     task();
     task = nullptr;
   }
-  return any;
+  if (run > 0) now_ = clock_->steady_now();  // or a deadline would wait for them all
+  return run > 0;
 }
 
 DEEPSEEK_DECL int Reactor::wait_ms() {
@@ -223,9 +224,13 @@ DEEPSEEK_DECL int Reactor::wait_ms() {
 }
 
 DEEPSEEK_DECL void Reactor::turn() {
-  if (run_tasks()) return;   // the driver looks whether it is done before it sleeps
-  if (run_timers()) return;  // libcurl likes to be called back at once: no system call for that
-  poller_.wait(wait_ms());
+  // No system call while there is work, and the driver looks whether it is done before it sleeps. But whoever always
+  // has work must not keep the others from their sockets.
+  constexpr unsigned most_busy_turns = 16;
+  const bool busy = run_tasks() || run_timers();
+  if (busy && ++busy_turns_ < most_busy_turns) return;
+  busy_turns_ = 0;
+  poller_.wait(busy ? 0 : wait_ms());
   now_ = clock_->steady_now();  // before anything runs: what arrived, arrived now
   poller_.dispatch();
 }

@@ -353,6 +353,8 @@ DEEPSEEK_DECL void CurlEngine::finish(CurlTransfer& transfer, CURLcode result) {
   if (transfer.state_ == CurlTransfer::State::ended) return;
   const auto keep = transfer.shared_from_this();
   transfer.state_ = CurlTransfer::State::ended;
+  if (result == CURLE_OUT_OF_MEMORY && !transfer.head_complete_ && !transfer.own_failure_)
+    transfer.fail(ErrorCode::limit_exceeded, "a line of the response head is longer than libcurl takes");
   HttpEnd end;
   end.head_complete = transfer.head_complete_;
   // An end within the head is no failure to libcurl.

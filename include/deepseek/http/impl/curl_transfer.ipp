@@ -1,7 +1,10 @@
 #pragma once
 #include <deepseek/http/impl/curl_types.ipp>
 
+#include <deepseek/http/detail/header.hpp>
+
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 
 DEEPSEEK_BEGIN_NAMESPACE
@@ -84,12 +87,25 @@ DEEPSEEK_DECL std::string_view header_line(std::string_view line) noexcept {
   return line;
 }
 
-DEEPSEEK_DECL void CurlTransfer::note_coding(std::string_view line) {
-  static constexpr std::string_view name = "transfer-encoding:";
+/// What says where the body ends. Where two servers would read it differently, one of them may be made to believe in a
+/// response that nobody sent.
+DEEPSEEK_DECL bool CurlTransfer::note_framing(std::string_view line) {
   const bool folded = line.front() == ' ' || line.front() == '\t';
   if (folded && !codings_.empty()) codings_ += "folded,";  // obsolete, and no coding that anybody knows
-  if (line.size() >= name.size() && is_coding(line.substr(0, name.size()), name))
-    codings_.append(line.substr(name.size())) += ',';
+  const std::size_t colon = line.find(':');
+  if (colon == line.npos) return true;
+  const std::string_view name = line.substr(0, colon);
+  if (same_header_name(name, "transfer-encoding")) codings_.append(line.substr(colon + 1)) += ',';
+  if (!same_header_name(name, "content-length")) return true;
+  const std::string_view value = without_header_blanks(line.substr(colon + 1));
+  std::uint64_t length = 0;
+  const auto [stop, error] = std::from_chars(value.data(), value.data() + value.size(), length);
+  const bool number = !value.empty() && error == std::errc() && stop == value.data() + value.size();
+  if (!number) return fail(ErrorCode::http_protocol, "the response has a Content-Length that is no number"), false;
+  if (length_.value_or(length) != length)
+    return fail(ErrorCode::http_protocol, "the response names two lengths"), false;
+  length_ = length;
+  return true;
 }
 
 DEEPSEEK_DECL bool CurlTransfer::on_header(std::string_view line) {
@@ -113,16 +129,21 @@ DEEPSEEK_DECL bool CurlTransfer::on_header(std::string_view line) {
     version_ = line.compare(0, 7, "HTTP/1.") == 0 ? 10 + (line.size() > 7 ? line[7] - '0' : 1) : 20;
     head_begun_ = true;
     codings_.clear();
+    length_.reset();
     if (block_.capacity() < engine_.spare_block_.capacity()) block_.swap(engine_.spare_block_);
     block_.clear();
     return true;
   }
   if (!line.empty()) {
     block_.append(line).append("\r\n");
-    note_coding(line);
-    return true;
+    return note_framing(line);
   }
+  if (status_ == 101)
+    return fail(ErrorCode::http_protocol, "the server changed the protocol, which nobody asked for"), false;
   if (status_ < 200) return true;  // an interim response: the real head follows
+  // libcurl takes the text of the line for it, on any connection.
+  if (version_ >= 20 && !codings_.empty())
+    return fail(ErrorCode::http_protocol, "the response calls itself HTTP/2 and has a Transfer-Encoding"), false;
   // libcurl follows the framing but hands it up as it is: what is not understood here would be read as text.
   const Framing framing = version_ < 20 ? framing_of(codings_) : Framing::plain;
   if (framing == Framing::unknown) {
@@ -148,6 +169,10 @@ DEEPSEEK_DECL std::size_t CurlTransfer::write_entry(char* data, std::size_t, std
   if (transfer.paused_) {
     transfer.held_ = true;
     return CURL_WRITEFUNC_PAUSE;
+  }
+  if (!transfer.head_complete_) {
+    transfer.fail(ErrorCode::http_protocol, "a body came before the head of the response");
+    return 0;
   }
   std::string_view body(data, size);
   // libcurl follows the chunks too, to find the end of the body, and refuses broken ones.

@@ -67,7 +67,7 @@ class CurlTransfer final : public HttpTransfer, public std::enable_shared_from_t
   static int seek_entry(void* self, curl_off_t offset, int origin) noexcept;
 
   bool on_header(std::string_view line);
-  void note_coding(std::string_view line);
+  bool note_framing(std::string_view line);
   void prepare_headers();
   void set_request_options();
   void set_connection_options();
@@ -93,6 +93,7 @@ class CurlTransfer final : public HttpTransfer, public std::enable_shared_from_t
   bool head_complete_ = false;
   std::optional<ChunkedReader> chunks_;  // set for a chunked body
   std::string codings_;                  // values of all Transfer-Encoding lines, each with a comma behind it
+  std::optional<std::uint64_t> length_;  // what Content-Length says
   int status_ = 0;
   int version_ = 0;
   std::string block_;  // header lines of the response

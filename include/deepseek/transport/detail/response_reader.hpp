@@ -59,6 +59,7 @@ class ResponseReader final : private SseVisitor {
 
   void choose_mode(const ResponseHeaders& headers);
   void refuse_redirect(std::string_view location);
+  void refuse_interim();
   std::size_t read_undecided(std::string_view bytes);
   std::size_t read_stream(std::string_view bytes);
   void read_body(std::string_view bytes);

@@ -136,6 +136,7 @@ DEEPSEEK_DECL void ResponseReader::head(const HttpHead& head) {
   const RetryAfter asked = parse_retry_after(headers.retry);
   facts.retry_after = asked.delay;
   facts.retry_at = asked.date;
+  if (status_ < 200) return refuse_interim();
   choose_mode(headers);
   if (mode_ != Mode::body) return;
   // Room for the whole body at once, if its length is told and modest.
@@ -174,7 +175,14 @@ DEEPSEEK_DECL void ResponseReader::refuse_redirect(std::string_view location) {
              "redirects are never followed: set the base URL to the right address"));
 }
 
+/// From an engine that hands up what is no answer.
+DEEPSEEK_DECL void ResponseReader::refuse_interim() {
+  mode_ = Mode::ignored;
+  fail(Error(ErrorCode::http_protocol, "the server sent no final response head"));
+}
+
 DEEPSEEK_DECL std::size_t ResponseReader::data(std::string_view bytes) {
+  if (status_ == 0 && !settled_) refuse_interim();
   std::size_t taken = bytes.size();
   if (!settled_) {
     switch (mode_) {
@@ -307,8 +315,8 @@ DEEPSEEK_DECL Error ResponseReader::no_head(const HttpEnd& end) const {
 
 DEEPSEEK_DECL std::optional<Error> ResponseReader::end(const HttpEnd& end) {
   call_.facts.http = end.timings;
-  if (status_ == 0) return no_head(end);
   if (settled_) return outcome();
+  if (status_ == 0) return no_head(end);
   std::optional<Error> error;
   if (!end.head_complete) {
     error = Error(ErrorCode::truncated, "the response ended inside its header block");
