@@ -33,9 +33,7 @@ const Json* last_message(const Ask& ask) {
   return &messages->back();
 }
 
-std::string role_of(const Json* message) {
-  return message != nullptr && message->is_object() ? message->value("role", std::string()) : std::string();
-}
+std::string role_of(const Json* message) { return message != nullptr ? text_member(*message, "role") : std::string(); }
 
 std::string last_user_text(const Ask& ask) {
   const auto* messages = ask.find("messages");
@@ -58,21 +56,22 @@ const Json* tool_to_call(const Ask& ask) {
     forced = *choice == "required";
   }
   if (choice != nullptr && choice->is_object()) {
-    wanted = choice->value("/function/name"_json_pointer, std::string());
+    const auto function = choice->find("function");
+    if (function != choice->end()) wanted = text_member(*function, "name");
     forced = true;
   }
   if (!forced && role_of(last_message(ask)) != "user") return nullptr;
   for (const auto& tool : *tools) {
-    if (!tool.is_object() || !tool.contains("function")) continue;
-    const auto& function = tool["function"];
-    if (wanted.empty() || function.value("name", std::string()) == wanted) return &function;
+    const auto function = tool.find("function");
+    if (function == tool.end() || !function->is_object()) continue;
+    if (wanted.empty() || text_member(*function, "name") == wanted) return &*function;
   }
   return nullptr;
 }
 
 bool wants_json(const Ask& ask) {
   const auto* format = ask.find("response_format");
-  return format != nullptr && format->is_object() && format->value("type", std::string()) == "json_object";
+  return format != nullptr && text_member(*format, "type") == "json_object";
 }
 
 /// The first JSON Schema of an object that stands in a text.
@@ -199,7 +198,7 @@ void fill_faithful(Answer& answer, const Ask& ask, std::uint64_t seed) {
   if (answer.thinking) answer.reasoning = split_tokens("The question is short, so a short answer will do.");
   if (const auto* tool = tool_to_call(ask)) {
     const auto arguments = tool->contains("parameters") ? spaced_json(sample_of_schema((*tool)["parameters"])) : "{}";
-    answer.calls.push_back(answered_call(0, tool->value("name", std::string()), arguments, seed));
+    answer.calls.push_back(answered_call(0, text_member(*tool, "name"), arguments, seed));
     answer.finish = "tool_calls";
   } else {
     auto text = until_stop(ask, default_text(ask));
@@ -212,25 +211,29 @@ void fill_faithful(Answer& answer, const Ask& ask, std::uint64_t seed) {
 
 }  // namespace
 
-bool Ask::flag(const char* name) const {
-  const auto* value = find(name);
-  return value != nullptr && value->is_boolean() && value->get<bool>();
+std::string text_member(const Json& object, const char* name) {
+  const auto it = object.find(name);
+  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
 }
+
+bool flag_member(const Json& object, const char* name) {
+  const auto it = object.find(name);
+  return it != object.end() && it->is_boolean() && it->get<bool>();
+}
+
+bool Ask::flag(const char* name) const { return flag_member(body, name); }
 
 const Json* Ask::find(const char* name) const {
   const auto it = body.find(name);
   return it == body.end() || it->is_null() ? nullptr : &*it;
 }
 
-std::string Ask::text(const char* name) const {
-  const auto* value = find(name);
-  return value != nullptr && value->is_string() ? value->get<std::string>() : std::string();
-}
+std::string Ask::text(const char* name) const { return text_member(body, name); }
 
 bool Ask::thinks() const {
   if (fim) return false;
   const auto* thinking = find("thinking");
-  if (thinking != nullptr && thinking->is_object()) return thinking->value("type", std::string()) != "disabled";
+  if (thinking != nullptr && thinking->is_object()) return text_member(*thinking, "type") != "disabled";
   return text("reasoning_effort") != "none";
 }
 
@@ -276,9 +279,7 @@ std::string content_text(const Json& message) {
   if (it->is_string()) return it->get<std::string>();
   std::string text;
   if (it->is_array()) {
-    for (const auto& part : *it) {
-      if (part.is_object()) text += part.value("text", std::string());
-    }
+    for (const auto& part : *it) text += text_member(part, "text");
   }
   return text;
 }
@@ -312,9 +313,7 @@ Answer make_answer(const Ask& ask, const ReplySpec& spec, std::uint64_t seed) {
   answer.prompt_tokens = count_prompt_tokens(ask);
   answer.title = spec.title;
   const auto* title = ask.find("title");
-  if (answer.title.empty() && title != nullptr && title->is_object() && title->value("enabled", false)) {
-    answer.title = "A short talk";
-  }
+  if (answer.title.empty() && title != nullptr && flag_member(*title, "enabled")) answer.title = "A short talk";
   if (spec.kind == ReplySpec::Kind::faithful)
     fill_faithful(answer, ask, seed);
   else

@@ -14,6 +14,11 @@ inline constexpr int deepest_json = 128;
 /// Parsed, or discarded if it is no JSON or nested too deep to be walked.
 Json parse_json(std::string_view text);
 
+/// A member of an object that nobody has checked: its value if it has the type, else nothing. `object` may be
+/// any value.
+std::string text_member(const Json& object, const char* name);
+bool flag_member(const Json& object, const char* name);
+
 /// A chat or FIM request as it came.
 struct Ask {
   Json body;

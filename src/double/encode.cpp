@@ -83,7 +83,7 @@ class EventWriter {
   EventWriter(const Ask& ask, const ReplySpec& spec, const Answer& answer)
       : ask_(ask), spec_(spec), answer_(answer), logprobs_(ask) {
     const auto* options = ask.find("stream_options");
-    usage_keys_ = options != nullptr && options->is_object() && options->value("include_usage", false);
+    usage_keys_ = options != nullptr && flag_member(*options, "include_usage");
   }
 
   Body write() {

@@ -86,6 +86,14 @@ std::optional<Plan> Playbook::scripted_raw(bool keep) {
 
 Plan Playbook::answer(const ReceivedRequest& request, bool keep) {
   ++served_;
+  try {
+    return choose(request, keep);
+  } catch (const Json::exception&) {  // a member of a wrong type that no rule has looked at
+    return error(400, known_message(400), keep);
+  }
+}
+
+Plan Playbook::choose(const ReceivedRequest& request, bool keep) {
   if (!replay_.empty()) return replayed(request, keep);
   if (auto plan = scripted_raw(keep)) return std::move(*plan);
 
@@ -117,13 +125,9 @@ Plan Playbook::talk(const ReceivedRequest& request, bool beta, bool fim, bool ke
   if (verdict) return error(verdict->status, verdict->message, keep, verdict->octet_stream);
 
   const auto reply = script_.empty() ? Reply() : take_scripted();
-  try {
-    auto answer = make_answer(ask, reply.spec(), served_);
-    answer.cached_tokens = cached_prefix(ask);
-    return make_plan(reply.spec(), encode(ask, reply.spec(), answer), keep, trace_id());
-  } catch (const Json::exception&) {
-    return error(400, known_message(400), keep);  // an unchecked request with members of a wrong type
-  }
+  auto answer = make_answer(ask, reply.spec(), served_);
+  answer.cached_tokens = cached_prefix(ask);
+  return make_plan(reply.spec(), encode(ask, reply.spec(), answer), keep, trace_id());
 }
 
 Plan Playbook::replayed(const ReceivedRequest& request, bool keep) {

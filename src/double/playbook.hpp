@@ -28,6 +28,7 @@ class Playbook {
   Plan too_many(bool keep);
 
  private:
+  Plan choose(const ReceivedRequest& request, bool keep);
   Plan error(int status, const std::string& message, bool keep, bool octet_stream = false);
   Plan talk(const ReceivedRequest& request, bool beta, bool fim, bool keep);
   Plan replayed(const ReceivedRequest& request, bool keep);

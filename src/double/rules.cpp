@@ -161,15 +161,14 @@ Verdict judge_thinking(const Ask& ask) {
     return unknown_variant(ask, "reasoning_effort", word, "one of `none`, `low`, `high`, `max`");
   }
   const auto* thinking = ask.find("thinking");
-  if (word == "none" || thinking == nullptr || thinking->value("type", std::string()) != "disabled")
-    return std::nullopt;
+  if (word == "none" || thinking == nullptr || text_member(*thinking, "type") != "disabled") return std::nullopt;
   return Refusal{"thinking options type cannot be disabled when reasoning_effort is set"};
 }
 
 Verdict judge_format(const Ask& ask) {
   if (auto verdict = judge_word(ask, "response_format", "type", {"text", "json_object"})) return verdict;
   const auto* format = ask.find("response_format");
-  if (format == nullptr || format->value("type", std::string()) != "json_object") return std::nullopt;
+  if (format == nullptr || text_member(*format, "type") != "json_object") return std::nullopt;
   for (const auto& message : *ask.find("messages")) {
     auto text = content_text(message);
     std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
@@ -207,8 +206,8 @@ Verdict judge_fim(const Ask& ask) {
 }
 
 Verdict judge_chat(const Ask& ask) {
+  if (auto verdict = judge_thinking(ask)) return verdict;  // before the rules that depend on thinking
   if (auto verdict = judge_messages(ask)) return verdict;
-  if (auto verdict = judge_thinking(ask)) return verdict;
   if (auto verdict = judge_tools(ask)) return verdict;
   if (auto verdict = judge_format(ask)) return verdict;
   if (auto verdict = judge_user(ask)) return verdict;

@@ -20,7 +20,7 @@ bool is_name(const std::string& name) {
 }
 
 bool is_server_tool(const Json& tool) {
-  const auto type = tool.value("type", std::string());
+  const auto type = text_member(tool, "type");
   return type == "deepseek_web_search" || type == "deepseek_read_url";
 }
 

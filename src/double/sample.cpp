@@ -11,6 +11,8 @@ namespace test::detail {
 namespace {
 
 constexpr int deepest_sample = 16;  // recursive schemas end here
+constexpr std::size_t largest_size = 10'000;
+constexpr double largest_integer = 9e15;  // a double counts exactly so far
 
 class Sampler {
  public:
@@ -66,14 +68,14 @@ class Sampler {
   Json array(const Json& schema, const std::string& name, int depth) const {
     Json value = Json::array();
     const auto items = schema.find("items");
-    const auto count = items == schema.end() ? 0 : std::clamp(schema.value("minItems", 1), 1, 100);
-    if (depth >= deepest_sample / 2 && schema.value("minItems", 0) == 0) return value;  // lists of themselves end
-    for (int i = 0; i < count; ++i) value.push_back(sample(*items, name, depth + 1));
+    const auto count = items == schema.end() ? 0 : std::clamp<std::size_t>(size(schema, "minItems", 1), 1, 100);
+    if (depth >= deepest_sample / 2 && size(schema, "minItems", 0) == 0) return value;  // lists of themselves end
+    for (std::size_t i = 0; i < count; ++i) value.push_back(sample(*items, name, depth + 1));
     return value;
   }
 
   static Json text(const Json& schema, const std::string& name) {
-    const auto format = schema.value("format", std::string());
+    const auto format = text_member(schema, "format");
     if (format == "email") return "someone@example.com";
     if (format == "hostname") return "example.com";
     if (format == "ipv4") return "192.0.2.1";
@@ -89,11 +91,18 @@ class Sampler {
     if (name.find("country") != name.npos) value = "Norway";
     if (name.find("unit") != name.npos) value = "celsius";
     if (name.find("query") != name.npos) value = "weather in Oslo";
-    const auto shortest = static_cast<std::size_t>(std::clamp(schema.value("minLength", 0), 0, 10'000));
-    const auto longest = static_cast<std::size_t>(std::clamp(schema.value("maxLength", 10'000), 0, 10'000));
+    const auto shortest = size(schema, "minLength", 0);
+    const auto longest = size(schema, "maxLength", largest_size);
     if (value.size() < shortest) value.resize(shortest, 'x');
     if (value.size() > longest) value.resize(longest);
     return value;
+  }
+
+  /// A keyword that counts items or characters, at most `largest_size`.
+  static std::size_t size(const Json& schema, const char* word, std::size_t otherwise) {
+    const auto it = schema.find(word);
+    if (it == schema.end() || !it->is_number_unsigned()) return otherwise;
+    return static_cast<std::size_t>(std::min<std::uint64_t>(it->get<std::uint64_t>(), largest_size));
   }
 
   static Json number(const Json& schema, bool integer) {
@@ -107,7 +116,7 @@ class Sampler {
     const auto most = std::min(bound("maximum", 1e15), bound("exclusiveMaximum", 1e15) - nudge);
     double value = std::max(least, std::min(1.0, most));
     if (step > 0) value = std::ceil(value / step) * step;
-    if (integer) return static_cast<std::int64_t>(value);
+    if (integer) return static_cast<std::int64_t>(std::clamp(value, -largest_integer, largest_integer));
     return value;
   }
 
