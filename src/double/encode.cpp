@@ -1,6 +1,7 @@
 // The wire form of answers: event streams and JSON bodies, key by key as the service writes them.
 #include "answer.hpp"
 
+#include <algorithm>
 #include <numeric>
 
 DEEPSEEK_BEGIN_NAMESPACE
@@ -8,6 +9,7 @@ namespace test::detail {
 
 namespace {
 
+constexpr std::uint64_t most_alternatives = 20;  // the service's; an unchecked request may ask for any number
 constexpr const char* fingerprint = "fp_double000000_prod0820_fp8_kvcache_20260402";
 
 std::string dump(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
@@ -36,12 +38,13 @@ Json bytes_of(const std::string& token) {
   return bytes;
 }
 
-Json logprob_item(const std::string& token, int alternatives) {
+Json logprob_item(const std::string& token, std::uint64_t alternatives) {
   static constexpr const char* others[] = {"\n", " the", " a", "."};
   Json item = {{"token", token}, {"logprob", -0.25}, {"bytes", bytes_of(token)}, {"top_logprobs", Json::array()}};
-  for (int i = 0; i < alternatives; ++i) {
+  for (std::uint64_t i = 0; i < alternatives; ++i) {
     const std::string other = i == 0 ? token : others[(i - 1) % 4];
-    item["top_logprobs"].push_back({{"token", other}, {"logprob", -0.25 - 1.5 * i}, {"bytes", bytes_of(other)}});
+    item["top_logprobs"].push_back(
+        {{"token", other}, {"logprob", -0.25 - 1.5 * static_cast<double>(i)}, {"bytes", bytes_of(other)}});
   }
   return item;
 }
@@ -49,13 +52,14 @@ Json logprob_item(const std::string& token, int alternatives) {
 /// What the request says about log probabilities. In FIM `logprobs` is a number, in chat a bool.
 struct Logprobs {
   bool wanted = false;
-  int alternatives = 0;
+  std::uint64_t alternatives = 0;
   explicit Logprobs(const Ask& ask) {
     const auto* value = ask.find("logprobs");
     if (value == nullptr) return;
     wanted = ask.fim ? value->is_number_integer() : ask.flag("logprobs");
     const auto* top = ask.fim ? value : ask.find("top_logprobs");
-    if (top != nullptr && top->is_number_integer()) alternatives = top->get<int>();
+    if (top != nullptr && top->is_number_unsigned())
+      alternatives = std::min(top->get<std::uint64_t>(), most_alternatives);
   }
   Json items(const std::vector<std::string>& tokens) const {
     Json list = Json::array();

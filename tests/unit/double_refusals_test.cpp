@@ -234,6 +234,19 @@ TEST_CASE("no request, however broken, gets a stream instead of an error, or non
   }
 }
 
+TEST_CASE("an unchecked request gets no more log probabilities than a checked one may ask for") {
+  DoubleOptions options;
+  options.check_requests = false;
+  Double careless(options);
+  for (const auto& [asked, given] :
+       {std::pair("100000000", 20u), {"18446744073709551615", 20u}, {"-1", 0u}, {"3", 3u}}) {
+    INFO(asked);
+    const auto seen = chat(careless.port(), user(R"(,"logprobs":true,"top_logprobs":)" + std::string(asked)));
+    REQUIRE(seen.status() == 200);
+    CHECK(seen.json()["choices"][0]["logprobs"]["content"][0]["top_logprobs"].size() == given);
+  }
+}
+
 TEST_CASE("keys") {
   Double any;
   for (const std::string header : {"", "Authorization: Bearer \r\n", "Authorization: Basic abc\r\n"}) {
