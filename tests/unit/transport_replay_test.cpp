@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <random>
 
 #include <unistd.h>
@@ -88,7 +89,7 @@ TEST_CASE("recording: what is written is read again, whatever the bytes") {
     };
     RecordedCall call = recorded(bytes(), bytes());
     call.request = bytes();
-    call.response.status = static_cast<int>(random() % 600);
+    call.response.status = 200 + static_cast<int>(random() % 400);
     call.response.headers.push_back({bytes(), bytes()});
     call.response.chunks.push_back({std::chrono::microseconds(random() % 100'000), bytes()});
     call.response.head_complete = random() % 2 != 0;
@@ -113,17 +114,73 @@ TEST_CASE("recording: what is missing has its default, what is unknown is ignore
 }
 
 TEST_CASE("recording: what is no recording is refused with its line") {
-  for (const char* line : {"x", "[]", "1", "{", R"({"path":1})", R"({"status":"200"})", R"({"status":-1})",
-                           R"({"status":1000})", R"({"chunks":{}})", R"({"chunks":[[1]]})", R"({"chunks":[[-1,"x"]]})",
-                           R"({"chunks":[["x",1]]})", R"({"chunks":[[99999999999999,"x"]]})",
-                           R"({"chunks":[[1,{"base64":"x"}]]})", R"({"chunks":[[1,{"base64":"=AAA"}]]})",
-                           R"({"chunks":[[1,{"base64":"A==="}]]})", R"({"headers":[["a"]]})", R"({"clean_end":1})"}) {
+  for (const char* line : {"x",
+                           "[]",
+                           "1",
+                           "{",
+                           R"({"path":1})",
+                           R"({"status":"200"})",
+                           R"({"status":-1})",
+                           R"({"status":1000})",
+                           R"({"chunks":{}})",
+                           R"({"chunks":[[1]]})",
+                           R"({"chunks":[[-1,"x"]]})",
+                           R"({"chunks":[["x",1]]})",
+                           R"({"chunks":[[99999999999999,"x"]]})",
+                           R"({"chunks":[[86400000001,"x"]]})",
+                           R"({"status":0})",
+                           R"({"status":99})",
+                           R"({"status":100})",
+                           R"({"status":101})",
+                           R"({"status":199})",
+                           R"({"status":600})",
+                           R"({"status":999,"head_complete":true})",
+                           R"({"status":1000,"head_complete":false})",
+                           R"({"chunks":[[1,{"base64":"x"}]]})",
+                           R"({"chunks":[[1,{"base64":"=AAA"}]]})",
+                           R"({"chunks":[[1,{"base64":"A==="}]]})",
+                           R"({"headers":[["a"]]})",
+                           R"({"clean_end":1})"}) {
     INFO(line);
     const auto read = parse_recording("{}\n" + std::string(line) + "\n");
     REQUIRE_FALSE(read);
     CHECK(read.error().code() == ErrorCode::malformed_json);
     CHECK(read.error().message().find("line 2") != std::string::npos);
   }
+}
+
+TEST_CASE("recording: what has no place in one is written as what comes next to it") {
+  RecordedCall call = recorded("/p", "x");
+  call.response.chunks = {{48h, "late"}, {-5us, "early"}, {24h, "in a day"}};
+  auto read = parse_recording(dump_recording({call}));
+  REQUIRE(read);
+  const auto& chunks = (*read)[0].response.chunks;
+  REQUIRE(chunks.size() == 3);
+  CHECK(chunks[0].after == 24h);
+  CHECK(chunks[1].after == 0us);
+  CHECK(chunks[2].after == 24h);
+  CHECK((*read)[0].response.head_complete);
+  for (const int status : {std::numeric_limits<int>::min(), -7, 0, 99, 100, 101, 199, 600, 999, 1000}) {
+    INFO(status);
+    call.response.status = status;
+    read = parse_recording(dump_recording({call}));
+    REQUIRE(read);
+    CHECK_FALSE((*read)[0].response.head_complete);
+    CHECK(Scene(*read).ask("/p") != "lateearlyin a day");
+  }
+  for (const int status : {200, 204, 418, 599}) {
+    call.response.status = status;
+    read = parse_recording(dump_recording({call}));
+    REQUIRE(read);
+    CHECK((*read)[0].response.status == status);
+    CHECK((*read)[0].response.head_complete);
+  }
+}
+
+TEST_CASE("recording: a file without end is refused") {
+  const auto read = load_recording("/dev/zero");
+  REQUIRE_FALSE(read);
+  CHECK(read.error().code() == ErrorCode::limit_exceeded);
 }
 
 TEST_CASE("recording: files") {

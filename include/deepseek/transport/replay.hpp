@@ -11,11 +11,11 @@ DEEPSEEK_BEGIN_NAMESPACE
 
 /// One recorded response: the head, then the body's chunks with their original boundaries and pace.
 struct RecordedChunk {
-  std::chrono::microseconds after{0};  ///< since the chunk before (the first: since the request)
+  std::chrono::microseconds after{0};  ///< since the chunk before (the first: since the request); up to a day
   std::string data = {};
 };
 struct RecordedResponse {
-  int status = 200;
+  int status = 200;  ///< 200 to 599 if the head is complete
   std::vector<HttpHeader> headers = {};
   std::vector<RecordedChunk> chunks = {};
   bool head_complete = true;  ///< false: the connection broke inside the header block
@@ -37,12 +37,15 @@ struct RecordedCall {
 ///      "chunks":[[MICROSECONDS,TEXT],...],"head_complete":true,"clean_end":true}
 ///
 /// TEXT is a string, or {"base64":"..."} where the bytes are not UTF-8. Blank lines and lines that begin
-/// with '#' are skipped. Fails with io_error if the file cannot be read, with malformed_json (and the
-/// line's number) if a line is not such an object.
+/// with '#' are skipped. Fails with io_error if the file cannot be read, with limit_exceeded if it has more than
+/// 1 GiB or does not fit into memory, with malformed_json (and the line's number) if a line is not such an object:
+/// also if a pause is longer than a day, or a complete head has a status outside 200 to 599.
 Result<std::vector<RecordedCall>> load_recording(const std::string& file);
 /// The same from text.
 Result<std::vector<RecordedCall>> parse_recording(std::string_view text);
-/// The inverse of parse_recording(): keys in a fixed order, a line end behind each call.
+/// The inverse of parse_recording(): keys in a fixed order, a line end behind each call. What parse_recording()
+/// would refuse is written as what comes next to it: a pause as 0 or a day, a status outside 200 to 599 as that of
+/// a head that is not complete.
 std::string dump_recording(const std::vector<RecordedCall>& calls);
 
 struct ReplayOptions {

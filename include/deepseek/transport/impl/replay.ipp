@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <fstream>
+#include <new>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -79,6 +80,13 @@ DEEPSEEK_DECL bool is_utf8_text(std::string_view text) {
 
 // --- recordings --------------------------------------------------------------------------------------
 
+inline constexpr std::size_t largest_recording = std::size_t{1} << 30;
+inline constexpr int highest_status = 999;                              // of three digits
+inline constexpr std::int64_t longest_recorded_pause = 86'400'000'000;  // a day, in microseconds
+
+/// Statuses below 200 announce a response, and beyond 599 there are none.
+DEEPSEEK_DECL bool is_final_status(int status) { return status >= 200 && status <= 599; }
+
 DEEPSEEK_DECL RecordingJson text_to_json(const std::string& text) {
   if (is_utf8_text(text)) return text;
   RecordingJson wrapped;
@@ -119,7 +127,7 @@ struct RecordingLine {
   void read_status(int& into) {
     const RecordingJson* value = member("status");
     if (value == nullptr) return;
-    const bool fits = value->is_number_unsigned() && value->get<std::uint64_t>() <= 999;
+    const bool fits = value->is_number_unsigned() && value->get<std::uint64_t>() <= highest_status;
     ok = ok && fits;
     if (fits) into = value->get<int>();
   }
@@ -145,9 +153,8 @@ DEEPSEEK_DECL bool add_recorded_header(std::vector<HttpHeader>& into, const Reco
 
 DEEPSEEK_DECL bool add_recorded_chunk(std::vector<RecordedChunk>& into, const RecordingJson& after,
                                       const RecordingJson& data) {
-  constexpr std::uint64_t a_day = 86'400'000'000;
   std::optional<std::string> text = text_from_json(data);
-  if (!text || !after.is_number_unsigned() || after.get<std::uint64_t>() > a_day) return false;
+  if (!text || !after.is_number_unsigned() || after.get<std::uint64_t>() > longest_recorded_pause) return false;
   into.push_back({std::chrono::microseconds(after.get<std::int64_t>()), *std::move(text)});
   return true;
 }
@@ -169,7 +176,7 @@ DEEPSEEK_DECL std::optional<RecordedCall> call_from_json(const RecordingJson& js
   });
   line.read("head_complete", response.head_complete);
   line.read("clean_end", response.clean_end);
-  if (!line.ok) return std::nullopt;
+  if (!line.ok || (response.head_complete && !is_final_status(response.status))) return std::nullopt;
   return call;
 }
 
@@ -179,16 +186,18 @@ DEEPSEEK_DECL RecordingJson call_to_json(const RecordedCall& call) {
   for (const HttpHeader& header : response.headers)
     headers.push_back(RecordingJson::array({text_to_json(header.name), text_to_json(header.value)}));
   RecordingJson chunks = RecordingJson::array();
-  for (const RecordedChunk& chunk : response.chunks)
-    chunks.push_back(RecordingJson::array({std::max<std::int64_t>(chunk.after.count(), 0), text_to_json(chunk.data)}));
+  for (const RecordedChunk& chunk : response.chunks) {
+    const std::int64_t pause = std::clamp<std::int64_t>(chunk.after.count(), 0, longest_recorded_pause);
+    chunks.push_back(RecordingJson::array({pause, text_to_json(chunk.data)}));
+  }
   RecordingJson json;
   json["method"] = text_to_json(call.method);
   json["path"] = text_to_json(call.path);
   json["request"] = text_to_json(call.request);
-  json["status"] = response.status;
+  json["status"] = std::clamp(response.status, 0, highest_status);
   json["headers"] = std::move(headers);
   json["chunks"] = std::move(chunks);
-  json["head_complete"] = response.head_complete;
+  json["head_complete"] = response.head_complete && is_final_status(response.status);
   json["clean_end"] = response.clean_end;
   return json;
 }
@@ -249,6 +258,20 @@ class ReplayEngine final : public HttpEngine {
   Loop* loop_ = nullptr;
 };
 
+/// The whole file. It may be no file at all but a device without end.
+DEEPSEEK_DECL Result<std::string> read_recording(const std::string& file) {
+  std::ifstream in(file, std::ios::binary);
+  std::string text;
+  char piece[64 * 1024];
+  while (in.read(piece, sizeof piece) || in.gcount() > 0) {
+    text.append(piece, static_cast<std::size_t>(in.gcount()));
+    if (text.size() > largest_recording)
+      return Error(ErrorCode::limit_exceeded, "the recording is larger than 1 GiB: " + file);
+  }
+  if (!in.eof()) return Error(ErrorCode::io_error, "the recording cannot be read: " + file);
+  return text;
+}
+
 /// A recording knows no hosts: its address is the operation's path.
 DEEPSEEK_DECL Result<std::string> address_in_recording(const Call& call) { return std::string(call.operation.path); }
 
@@ -279,12 +302,13 @@ DEEPSEEK_DECL std::string dump_recording(const std::vector<RecordedCall>& calls)
 }
 
 DEEPSEEK_DECL Result<std::vector<RecordedCall>> load_recording(const std::string& file) {
-  std::ifstream in(file, std::ios::binary);
-  std::string text;
-  char piece[64 * 1024];
-  while (in.read(piece, sizeof piece) || in.gcount() > 0) text.append(piece, static_cast<std::size_t>(in.gcount()));
-  if (!in.eof()) return Error(ErrorCode::io_error, "the recording cannot be read: " + file);
-  return parse_recording(text);
+  try {
+    const Result<std::string> text = detail::read_recording(file);
+    if (!text) return text.error();
+    return parse_recording(*text);
+  } catch (const std::bad_alloc&) {  // parsed, a recording takes several times its size
+    return Error(ErrorCode::limit_exceeded, "the recording does not fit into memory: " + file);
+  }
 }
 
 DEEPSEEK_DECL std::shared_ptr<Transport> make_replay_transport(std::vector<RecordedCall> calls, ReplayOptions options) {
