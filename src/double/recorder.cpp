@@ -1,6 +1,7 @@
 // The recording proxy. One upstream connection per request: simple, and each recording starts alike.
 #include "recorder.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include <boost/asio/connect.hpp>
@@ -206,6 +207,8 @@ struct ForwardGuard {
 }  // namespace
 
 std::optional<Upstream> parse_upstream(std::string_view url) {
+  // It becomes lines of each request: a blank or a line break in it would write others.
+  if (std::any_of(url.begin(), url.end(), [](unsigned char c) { return c <= ' ' || c == 0x7F; })) return std::nullopt;
   Upstream found;
   if (url.substr(0, 8) == "https://") {
     found.tls = true;

@@ -143,9 +143,15 @@ TEST_CASE("recorded streams of the service are replayed byte for byte") {
 
 TEST_CASE("bad record options are refused at start") {
   DoubleOptions options;
-  options.record_upstream = "ftp://example.com";
   options.record_file = P_tmpdir "/unused";
-  CHECK_THROWS_AS(Double(options), deepseek::Exception);
+  for (const std::string& upstream :
+       {std::string("ftp://example.com"), std::string("http://x\r\n"), std::string("http://x\n"),
+        std::string("http://x y"), std::string("http://x:80 "), std::string("http://x/a b"),
+        std::string("http://x/\tb"), std::string("https://x\x7f"), std::string("http://x\0y", 10)}) {
+    INFO(upstream);
+    options.record_upstream = upstream;
+    CHECK_THROWS_AS(Double(options), deepseek::Exception);
+  }
 }
 
 TEST_CASE("a recording that would break the head of a response cannot") {
