@@ -116,7 +116,7 @@ class EventWriter {
     return value;
   }
 
-  void event(const std::string& data) { parts_.push_back({microseconds(0), "data: " + data + "\n\n", true}); }
+  void event(const std::string& data) { add_step(parts_, {microseconds(0), "data: " + data + "\n\n", true}); }
 
   void delta(Json delta, Json logprobs = nullptr) {
     event(dump(chunk(Json::array({{{"index", 0},

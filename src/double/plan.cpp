@@ -111,7 +111,7 @@ void dress_parts(const ReplySpec& spec, Body& body) {
   if (spec.keep_alive.every.count() > 0) {
     const auto count = spec.keep_alive.total / spec.keep_alive.every;
     for (std::int64_t i = 0; i < count; ++i) {
-      waiting.push_back({spec.keep_alive.every, body.sse ? ": keep-alive\n\n" : "\n", false});
+      add_step(waiting, {spec.keep_alive.every, body.sse ? ": keep-alive\n\n" : "\n", false});
     }
   }
   body.parts.insert(body.parts.begin(), waiting.begin(), waiting.end());
@@ -126,11 +126,13 @@ std::vector<Step> resize_parts(const std::vector<Step>& parts, const std::vector
   auto wanted = [&] { return std::max<std::size_t>(1, sizes[std::min(which, sizes.size() - 1)]); };
   for (const auto& part : parts) {
     current.delay += part.delay;
-    for (const char c : part.bytes) {
-      current.bytes += c;
-      if (current.bytes.size() < wanted()) continue;
+    for (std::string_view rest = part.bytes; !rest.empty();) {
+      const auto taken = rest.substr(0, wanted() - current.bytes.size());
+      current.bytes += taken;
+      rest.remove_prefix(taken.size());
+      if (current.bytes.size() < wanted()) break;
       current.event = true;
-      out.push_back(std::exchange(current, {}));
+      add_step(out, std::exchange(current, {}));
       ++which;
     }
   }
@@ -143,7 +145,7 @@ std::vector<Step> dripped(const std::vector<Step>& steps, const Drip& drip) {
   for (const auto& step : steps) {
     for (std::size_t at = 0; at < step.bytes.size(); at += drip.bytes) {
       const bool last = at + drip.bytes >= step.bytes.size();
-      out.push_back({drip.every + (at == 0 ? step.delay : microseconds(0)), step.bytes.substr(at, drip.bytes),
+      add_step(out, {drip.every + (at == 0 ? step.delay : microseconds(0)), step.bytes.substr(at, drip.bytes),
                      step.event && last});
     }
   }
@@ -210,6 +212,11 @@ std::size_t event_end(std::string_view stream) {
 
 }  // namespace
 
+void add_step(std::vector<Step>& to, Step step) {
+  if (to.size() >= most_steps) throw TooManySteps();
+  to.push_back(std::move(step));
+}
+
 std::string http_chunk(const std::string& data) { return hex(data.size()) + "\r\n" + data + "\r\n"; }
 
 std::string http_date(std::chrono::seconds from_now) {
@@ -232,7 +239,7 @@ std::vector<Step> split_events(std::string_view stream) {
   while (!stream.empty()) {
     const auto end = event_end(stream);
     const auto part = stream.substr(0, end);
-    parts.push_back({microseconds(0), std::string(part), part.find("data:") != part.npos});
+    add_step(parts, {microseconds(0), std::string(part), part.find("data:") != part.npos});
     stream.remove_prefix(end);
   }
   return parts;

@@ -1,5 +1,7 @@
 // A plan: the exact bytes of one reply, when each part is written, and how it ends.
 #pragma once
+#include <stdexcept>
+
 #include "reply.hpp"
 
 DEEPSEEK_BEGIN_NAMESPACE
@@ -11,6 +13,18 @@ struct Step {
   std::string bytes;
   bool event = false;  ///< counts for *_after_events
 };
+
+/// A reply in more steps is refused: planning it would take the server's thread and the machine's memory.
+inline constexpr std::size_t most_steps = 1'000'000;
+
+/// Thrown while a reply is planned.
+class TooManySteps : public std::length_error {
+ public:
+  TooManySteps() : std::length_error("the scripted reply has more than " + std::to_string(most_steps) + " pieces") {}
+};
+
+/// Appends; throws TooManySteps if `to` is full.
+void add_step(std::vector<Step>& to, Step step);
 
 struct Plan {
   enum class End {

@@ -90,6 +90,8 @@ Plan Playbook::answer(const ReceivedRequest& request, bool keep) {
     return choose(request, keep);
   } catch (const Json::exception&) {  // a member of a wrong type that no rule has looked at
     return error(400, known_message(400), keep);
+  } catch (const TooManySteps& why) {
+    return error(500, why.what(), keep);
   }
 }
 

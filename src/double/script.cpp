@@ -50,7 +50,9 @@ const char* script_help() {
          "  usage_chunk_separate, without_usage, octet_stream, close_connection, close_delimited,\n"
          "  event_ids: true   chunk_sizes: [n]   line_ends: text   headers: {name: value}\n"
          "  retry_after, retry_after_date: seconds   retry_after_ms: ms\n"
-         "  times: n    the same reply n times\n";
+         "  times: n    the same reply n times\n"
+         "\n"
+         "A reply is sent in at most 1000000 pieces.\n";
 }
 
 Result<std::string> read_file(const std::string& name) {
@@ -253,6 +255,15 @@ bool is_kind_word(const std::string& word) {
   return false;
 }
 
+/// What can be foreseen; the plan of a reply is checked again when it is made.
+void check_pieces(const detail::ReplySpec& spec) {
+  const auto bytes = spec.huge_event + spec.bytes.size() + spec.text.value_or("").size();
+  const auto drip = spec.drip.bytes > 0 ? spec.drip.bytes : bytes;
+  const auto chunk = spec.chunk_sizes.empty() ? bytes : std::max<std::size_t>(1, spec.chunk_sizes.back());
+  if (bytes / std::max<std::size_t>(1, std::min(drip, chunk)) <= detail::most_steps) return;
+  throw Bad{"would be sent in more than " + std::to_string(detail::most_steps) + " pieces"};
+}
+
 Reply read_reply(const Json& object, const std::string& folder) {
   if (!object.is_object()) throw Bad{"is not an object"};
   auto reply = begin_reply(object, folder);
@@ -268,6 +279,7 @@ Reply read_reply(const Json& object, const std::string& folder) {
       throw Bad{'"' + item.key() + "\" " + bad.what};
     }
   }
+  check_pieces(reply.spec());
   return reply;
 }
 

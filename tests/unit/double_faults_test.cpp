@@ -126,6 +126,22 @@ TEST_CASE("chunk sizes are honoured, whatever they split") {
   CHECK(seen.deltas("content") == "æøå");
 }
 
+TEST_CASE("a reply in a million pieces is refused in words, and the double goes on") {
+  Double server;
+  std::string events;
+  for (int i = 0; i <= 1'000'000; ++i) events += "data:\n\n";
+  for (const auto& reply :
+       {say("x").huge_event(2'000'000).drip(1, 1ms), say("x").huge_event(2'000'000).chunk_sizes({1}),
+        raw_stream(events), say("x").keep_alive(1ms, 10min * 1000)}) {
+    const auto seen = streamed(server, reply);
+    REQUIRE(seen.status() == 500);
+    CHECK(seen.error() == "the scripted reply has more than 1000000 pieces");
+    CHECK(streamed(server, say("Hello")).deltas("content") == "Hello");
+  }
+  CHECK(whole(server, say("x").huge_event(2'000'000).drip(1, 1ms)).status() == 500);
+  CHECK(whole(server, say("Hello")).status() == 200);
+}
+
 TEST_CASE("ends of a stream that are not whole") {
   Double server;
   CHECK(streamed(server, say("Hi")).events().back() == "[DONE]");

@@ -81,6 +81,10 @@ TEST_CASE("what is wrong with a script is named") {
       {R"([{"say": "a", "keep_alive": {"every": 1, "total": 1000000000}}])", "too many keep-alives"},
       {R"([{"say": "a", "times": 900000}, {"say": "b", "times": 900000}])", "\"times\" is too large"},
       {R"([{"raw_body_file": "/"}])", "cannot read /"},
+      {R"([{"say": "a"}, {"say": "a", "drip": {"bytes": 1, "every": 1}, "huge_event": 30000000}])",
+       "reply 2 would be sent in more than 1000000 pieces"},
+      {R"([{"say": "a", "huge_event": 2147483648, "chunk_sizes": [4096, 0]}])", "in more than 1000000 pieces"},
+      {R"([{"say": "a", "huge_event": 2147483648, "drip": {"bytes": 2000, "every": 0}}])", "more than 1000000 pieces"},
   };
   for (const auto& [text, words] : rows) {
     INFO(text);
@@ -88,6 +92,12 @@ TEST_CASE("what is wrong with a script is named") {
     REQUIRE_FALSE(replies.has_value());
     CHECK(std::string(replies.error().message()).find(words) != std::string::npos);
   }
+}
+
+TEST_CASE("a script may ask for large events, and for many pieces") {
+  CHECK(parse_script(R"([{"say": "a", "huge_event": 1000000, "drip": {"bytes": 2, "every": 1}}])"));
+  CHECK(parse_script(R"([{"say": "a", "huge_event": 2147483648, "chunk_sizes": [1, 65536]}])"));
+  CHECK(parse_script(R"([{"say": "a", "huge_event": 2147483648}])"));
 }
 
 TEST_CASE("a script that is garbage, or too deep to walk, is refused") {

@@ -38,7 +38,8 @@ class DoubleCore;
 /// replies answer whatever request comes next.
 ///
 /// An event is one `data:` event of a stream; in a JSON reply the whole body is one. Bytes count from
-/// the first byte of the status line, chunk framing included.
+/// the first byte of the status line, chunk framing included. A reply that would be sent in more than a million
+/// pieces (drip, chunk_sizes, events, keep_alive) is not: the double answers 500 and says so.
 class Reply {
  public:
   Reply();  ///< the faithful answer, for modifiers
