@@ -24,9 +24,10 @@ struct TlsOptions {
   bool require_tls13 = false;  ///< default: 1.2 or newer
 };
 
-/// Proxy settings. By default no proxy is used, whatever the environment says.
+/// Proxy settings. By default no proxy is used, whatever the environment says. Never used for http:// to a loopback
+/// host, unless `url` is on loopback too: what stays on this machine counts as confidential.
 struct ProxyOptions {
-  std::string url = {};  ///< http://, https://, socks5://, socks5h:// ; empty: none
+  std::string url = {};  ///< http://, https://, socks5://, socks5h://, host and port; empty: none
   std::string user = {};
   Secret password = {};
   std::string no_proxy = {};      ///< comma-separated hosts that are reached directly

@@ -3,6 +3,7 @@
 #include <deepseek/core/impl/cancel.ipp>
 #include <deepseek/core/impl/credential.ipp>
 #include <deepseek/core/impl/error.ipp>
+#include <deepseek/core/impl/host.ipp>
 #include <deepseek/core/impl/log.ipp>
 #include <deepseek/core/impl/metrics.ipp>
 #include <deepseek/core/impl/platform.ipp>

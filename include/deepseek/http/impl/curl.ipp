@@ -1,5 +1,6 @@
 #pragma once
 #include <deepseek/core/detail/platform.hpp>
+#include <deepseek/http/detail/proxy_route.hpp>
 #include <deepseek/http/impl/curl_transfer.ipp>
 
 #include <algorithm>
@@ -172,6 +173,14 @@ DEEPSEEK_DECL void CurlEngine::set_proxy_options(CURL* easy) {
     curl_easy_setopt(easy, CURLOPT_PROXYPASSWORD, std::string(proxy.password.reveal()).c_str());
 }
 
+// The handle may have served another URL before.
+DEEPSEEK_DECL void CurlEngine::set_route(CURL* easy, const std::string& url) {
+  const ProxyOptions& proxy = options_.proxy;
+  if (!is_proxy_elsewhere(proxy)) return;
+  const char* const usual = proxy.from_environment ? nullptr : proxy.no_proxy.c_str();  // null: the environment's
+  curl_easy_setopt(easy, CURLOPT_NOPROXY, is_kept_on_this_machine(url) ? "*" : usual);
+}
+
 // A large buffer halves the cost of a lone fast stream; thousands of streams would each hold one.
 DEEPSEEK_DECL std::size_t CurlEngine::buffer_bytes() const noexcept {
   if (options_.read_buffer_bytes > 0) return options_.read_buffer_bytes;
@@ -248,6 +257,7 @@ DEEPSEEK_DECL void CurlEngine::add(CurlTransfer& transfer) {
     return;
   }
   transfer.set_connection_options();
+  set_route(transfer.easy_, transfer.request_.url);
   if (!transfer.on_connected_) transfer.set_request_options();
   // The limit counts connections in use as well: leave room, or every finished one would be closed.
   if (live_.size() + options_.max_idle_connections > connection_room_) {

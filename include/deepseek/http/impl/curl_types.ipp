@@ -132,6 +132,7 @@ class CurlEngine final : public HttpEngine, public Connector {
   void set_common_options(CURL* easy);
   void set_tls_options(CURL* easy);
   void set_proxy_options(CURL* easy);
+  void set_route(CURL* easy, const std::string& url);
   void add(CurlTransfer& transfer);
   void remove(CurlTransfer& transfer);
   void renew(CURL* easy, CurlHeaders& memory);

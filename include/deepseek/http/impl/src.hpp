@@ -7,3 +7,4 @@
 #include <deepseek/http/impl/fake.ipp>
 #include <deepseek/http/impl/http1_engine.ipp>
 #include <deepseek/http/impl/http1_reader.ipp>
+#include <deepseek/http/impl/proxy_route.ipp>

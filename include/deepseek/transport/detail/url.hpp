@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include <deepseek/core/detail/host.hpp>
 #include <deepseek/result.hpp>
 
 DEEPSEEK_BEGIN_NAMESPACE
@@ -25,9 +26,6 @@ struct BaseUrl {
 /// Takes http(s)://host[:port][/path]. Fails with invalid_options, without quoting the text: it may hold
 /// a password.
 Result<BaseUrl> parse_base_url(std::string_view text);
-
-/// True if traffic to `host` cannot leave this machine: localhost, 127.0.0.0/8, ::1.
-bool is_loopback(std::string_view host);
 
 /// True if the endpoint speaks DeepSeek's dialect: what `said` says, else by host or a final /beta.
 bool is_deepseek(const BaseUrl& base, std::optional<bool> said);

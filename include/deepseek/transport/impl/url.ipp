@@ -1,6 +1,7 @@
 #pragma once
 #include <charconv>
 
+#include <deepseek/core/detail/host.hpp>
 #include <deepseek/transport/detail/url.hpp>
 #include <deepseek/transport/endpoint.hpp>
 #include <deepseek/transport/transport.hpp>
@@ -11,14 +12,6 @@ namespace detail {
 inline char url_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 inline bool url_is_digit(char c) { return c >= '0' && c <= '9'; }
 inline bool url_is_hex(char c) { return url_is_digit(c) || (url_lower(c) >= 'a' && url_lower(c) <= 'f'); }
-inline bool url_is_alnum(char c) { return url_is_digit(c) || (url_lower(c) >= 'a' && url_lower(c) <= 'z'); }
-
-DEEPSEEK_DECL bool url_same_word(std::string_view a, std::string_view lower) {
-  if (a.size() != lower.size()) return false;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    if (url_lower(a[i]) != lower[i]) return false;
-  return true;
-}
 
 inline bool url_ends_with(std::string_view text, std::string_view tail) {
   return text.size() >= tail.size() && text.substr(text.size() - tail.size()) == tail;
@@ -33,21 +26,13 @@ inline Error url_error(const char* what) {
   return Error(ErrorCode::invalid_options, std::string("base URL: ") + what, "use http(s)://host[:port][/path]");
 }
 
-/// Letters, digits, '-', '.', '_': what DNS and host files know.
-DEEPSEEK_DECL bool url_valid_name(std::string_view host) {
-  if (host.empty() || host.front() == '.' || host.size() > 254) return false;
-  for (const char c : host)
-    if (!url_is_alnum(c) && c != '-' && c != '.' && c != '_') return false;
-  return true;
-}
-
 DEEPSEEK_DECL bool url_valid_ipv6(std::string_view host) {
   const std::size_t zone = host.find('%');
   if (zone != std::string_view::npos && zone + 1 == host.size()) return false;
   int colons = 0;
   for (std::size_t i = 0; i < host.size(); ++i) {
     const char c = host[i];
-    if (i >= zone ? c != '%' && !url_valid_name({&c, 1}) && c != '.' : !url_is_hex(c) && c != ':' && c != '.')
+    if (i >= zone ? c != '%' && !is_host_name({&c, 1}) && c != '.' : !url_is_hex(c) && c != ':' && c != '.')
       return false;
     if (i < zone && c == ':') ++colons;
   }
@@ -62,10 +47,10 @@ DEEPSEEK_DECL Result<BaseUrl> parse_base_url(std::string_view text) {
   }
   BaseUrl base;
   std::size_t start = 0;
-  if (url_same_word(text.substr(0, 8), "https://")) {
+  if (same_word(text.substr(0, 8), "https://")) {
     start = 8;
     base.https = true;
-  } else if (url_same_word(text.substr(0, 7), "http://")) {
+  } else if (same_word(text.substr(0, 7), "http://")) {
     start = 7;
   } else {
     return url_error("it does not begin with http:// or https://");
@@ -94,7 +79,7 @@ DEEPSEEK_DECL Result<BaseUrl> parse_base_url(std::string_view text) {
     base.host = authority.substr(0, colon);
     has_port = colon != std::string_view::npos;
     if (has_port) port = authority.substr(colon + 1);
-    if (!url_valid_name(base.host)) return url_error("the host name is missing or has unusual characters");
+    if (!is_host_name(base.host)) return url_error("the host name is missing or has unusual characters");
   }
   if (has_port) {
     const auto [stop, failure] = std::from_chars(port.data(), port.data() + port.size(), base.port);
@@ -104,33 +89,8 @@ DEEPSEEK_DECL Result<BaseUrl> parse_base_url(std::string_view text) {
   return base;
 }
 
-/// Four decimal numbers, the first of them 127. A name that merely begins so is not an address.
-DEEPSEEK_DECL bool url_is_loopback_ipv4(std::string_view host) {
-  int parts = 0;
-  while (true) {
-    const std::size_t dot = host.find('.');
-    const std::string_view part = host.substr(0, dot);
-    int number = -1;
-    const auto [stop, failure] = std::from_chars(part.data(), part.data() + part.size(), number);
-    if (part.empty() || part.size() > 3 || failure != std::errc() || stop != part.data() + part.size()) return false;
-    if (number < 0 || number > 255 || (parts == 0 && number != 127)) return false;
-    ++parts;
-    if (dot == std::string_view::npos) return parts == 4;
-    host.remove_prefix(dot + 1);
-  }
-}
-
-DEEPSEEK_DECL bool is_loopback(std::string_view host) {
-  if (host == "::1" || host == "0:0:0:0:0:0:0:1") return true;
-  if (url_is_loopback_ipv4(host)) return true;
-  if (!host.empty() && host.back() == '.') host.remove_suffix(1);
-  if (url_same_word(host, "localhost")) return true;
-  constexpr std::string_view tail = ".localhost";  // RFC 6761: never resolved to elsewhere
-  return host.size() > tail.size() && url_same_word(host.substr(host.size() - tail.size()), tail);
-}
-
 DEEPSEEK_DECL bool url_names_deepseek(const BaseUrl& base) {
-  return url_same_word(url_without(base.host, "."), "api.deepseek.com");
+  return same_word(url_without(base.host, "."), "api.deepseek.com");
 }
 
 DEEPSEEK_DECL bool is_deepseek(const BaseUrl& base, std::optional<bool> said) {
