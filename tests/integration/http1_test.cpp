@@ -643,11 +643,6 @@ TEST_CASE("http1: a unix socket", "[integration][http1]") {
     EngineRig rig(options);
     CHECK(finish(rig, get("http://127.0.0.1/"))->end->code == ErrorCode::connect_failed);
   }
-  SECTION("has a path that is too long") {
-    options.unix_socket = folder.file(std::string(200, 'p'));
-    EngineRig rig(options);
-    CHECK_FALSE(finish(rig, get("http://127.0.0.1/"))->end->clean);
-  }
 }
 
 TEST_CASE("http1: a URL cannot carry another header, nor another address", "[integration][http1]") {

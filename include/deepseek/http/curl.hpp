@@ -44,7 +44,7 @@ struct CurlOptions {
   TlsOptions tls = {};
   ProxyOptions proxy = {};
   HttpVersion version = HttpVersion::automatic;
-  std::string unix_socket = {};     ///< connect to this socket path instead of the URL's host
+  std::string unix_socket = {};     ///< connect to this path, up to 107 bytes, instead of the URL's host
   std::size_t max_connections = 0;  ///< open connections at once; 0: no limit
   std::size_t max_idle_connections = 64;
   std::chrono::seconds max_idle_time{60};  ///< an idle connection older than this is not used again
@@ -53,11 +53,13 @@ struct CurlOptions {
   /// Plain http:// that needs nothing of libcurl (no proxy, no HTTP/2, no max_connections) is read by the library
   /// itself, which halves its cost; false: by libcurl too.
   bool read_cleartext = true;
-  /// HOST:PORT:ADDRESS entries that answer instead of DNS.
+  /// HOST:PORT:ADDRESS[,ADDRESS]... entries that answer instead of DNS. Addresses are numeric; a loopback HOST has
+  /// none but loopback ones.
   std::vector<std::string> resolve = {};
 };
 
-/// An engine over libcurl. Fails with invalid_options if a file is missing or an option contradicts another.
+/// An engine over libcurl. Fails with invalid_options if a file is missing, an option is malformed or contradicts
+/// another.
 Result<std::unique_ptr<HttpEngine>> make_curl_engine(CurlOptions options = {});
 
 DEEPSEEK_END_NAMESPACE

@@ -1,6 +1,7 @@
 #pragma once
 #include <deepseek/core/detail/platform.hpp>
 #include <deepseek/http/detail/proxy_route.hpp>
+#include <deepseek/http/impl/curl_options.ipp>
 #include <deepseek/http/impl/curl_transfer.ipp>
 
 #include <algorithm>
@@ -394,35 +395,6 @@ DEEPSEEK_DECL void CurlEngine::hand_over(CurlTransfer& transfer, const HttpEnd& 
   kept_fd_ = -1;
   const auto done = std::exchange(transfer.on_connected_, nullptr);
   done(fd, end);
-}
-
-DEEPSEEK_DECL std::optional<Error> check_curl_options(const CurlOptions& options) {
-  const auto missing = [](const std::string& file, const char* name) -> std::optional<Error> {
-    if (file.empty() || is_readable_file(file.c_str())) return std::nullopt;
-    return Error(ErrorCode::invalid_options, std::string(name) + " cannot be read",
-                 "check the path and its permissions");
-  };
-  if (auto error = missing(options.tls.ca_file, "TlsOptions::ca_file")) return error;
-  if (auto error = missing(options.tls.client_cert_file, "TlsOptions::client_cert_file")) return error;
-  if (auto error = missing(options.tls.client_key_file, "TlsOptions::client_key_file")) return error;
-  if (options.tls.client_cert_file.empty() != options.tls.client_key_file.empty())
-    return Error(ErrorCode::invalid_options, "a client certificate needs its key, and a key its certificate",
-                 "set both TlsOptions::client_cert_file and client_key_file");
-  if (!options.proxy.url.empty() && options.proxy.from_environment)
-    return Error(ErrorCode::invalid_options, "ProxyOptions::url and from_environment contradict each other", "set one");
-  if (options.proxy.url.empty() && !options.proxy.from_environment && !options.proxy.user.empty())
-    return Error(ErrorCode::invalid_options, "ProxyOptions::user is set without a proxy", "set ProxyOptions::url");
-  const auto has_scheme = [&](const char* scheme) {
-    return options.proxy.url.compare(0, std::strlen(scheme), scheme) == 0;
-  };
-  if (!options.proxy.url.empty() && !has_scheme("http://") && !has_scheme("https://") && !has_scheme("socks5://") &&
-      !has_scheme("socks5h://"))
-    return Error(ErrorCode::invalid_options, "ProxyOptions::url has a scheme this engine does not know",
-                 "use http://, https://, socks5:// or socks5h://");
-  if (options.read_buffer_bytes != 0 && (options.read_buffer_bytes < 1024 || options.read_buffer_bytes > 524288))
-    return Error(ErrorCode::invalid_options, "CurlOptions::read_buffer_bytes is outside 1024 ... 524288",
-                 "use 0 for automatic");
-  return std::nullopt;
 }
 
 }  // namespace detail

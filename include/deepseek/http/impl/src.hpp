@@ -2,6 +2,7 @@
 #pragma once
 #include <deepseek/http/impl/chunked.ipp>
 #include <deepseek/http/impl/curl.ipp>
+#include <deepseek/http/impl/curl_options.ipp>
 #include <deepseek/http/impl/curl_transfer.ipp>
 #include <deepseek/http/impl/engine.ipp>
 #include <deepseek/http/impl/fake.ipp>
