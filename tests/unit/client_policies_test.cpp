@@ -175,3 +175,28 @@ TEST_CASE("contradictory policies are named when the client is made") {
           o.limiter = Limiter::create(o.limits).value();
         }) == ErrorCode::invalid_options);
 }
+
+TEST_CASE("headers that cannot be sent are refused: the client's when it is made, a call's when it is made") {
+  const std::vector<HttpHeader> bad = {{"", "a"},
+                                       {"X\r\nY: z", "a"},
+                                       {"X A", "a"},
+                                       {"X", "a\r\nY: b"},
+                                       {"X", std::string("a\0b", 3)},
+                                       {"Content-Length", "1"}};
+  Scene scene;
+  scene.options.headers = {{"X-Mine", "client"}};
+  for (const HttpHeader& header : bad) {
+    CAPTURE(header.name, header.value);
+    CHECK(refusal([&](ClientOptions& o) { o.headers = {{"X-Good", "a"}, header}; }) == ErrorCode::invalid_options);
+    CallOptions options;
+    options.headers = {{"X-Mine", "call"}, header};
+    CHECK(scene.client().chat(ask("hi"), options).error().code() == ErrorCode::invalid_argument);
+  }
+  CHECK(scene.engine->requests().empty());
+
+  CallOptions options;
+  options.headers = {{"x-mine", "call"}, {"X-MINE", "last"}};
+  scene.engine->reply(json(200, reply_body(hello)));
+  CHECK(scene.client().chat(ask("hi"), options).has_value());
+  CHECK(scene.engine->requests().at(0).header("X-Mine") == "last");
+}

@@ -333,6 +333,20 @@ DEEPSEEK_DECL Error refused(ClientCore& core, Call& call, Error error) {
   return error;
 }
 
+/// Those of `own` replace those of the same name.
+DEEPSEEK_DECL std::vector<HttpHeader> merged_headers(const std::vector<HttpHeader>& common,
+                                                     const std::vector<HttpHeader>& own) {
+  std::vector<HttpHeader> merged;
+  merged.reserve(common.size() + own.size());
+  merged = common;
+  for (const HttpHeader& header : own) {
+    const auto same = [&header](const HttpHeader& known) { return same_header_name(known.name, header.name); };
+    merged.erase(std::remove_if(merged.begin(), merged.end(), same), merged.end());
+    merged.push_back(header);
+  }
+  return merged;
+}
+
 /// A call with everything but its body.
 DEEPSEEK_DECL Result<CallPtr> make_call(ClientCore& core, const Operation& operation, const CallOptions& options) {
   if (core.forked()) return forked_error();
@@ -342,16 +356,7 @@ DEEPSEEK_DECL Result<CallPtr> make_call(ClientCore& core, const Operation& opera
   if (auto error = check_timeouts(timeouts)) return refused(core, *call, *std::move(error));
   call->timeouts = timeouts;
   call->limits = core.options().size_limits;
-  call->headers.reserve(core.options().headers.size() + options.headers.size());
-  call->headers = core.options().headers;
-  for (const HttpHeader& header : options.headers) {
-    for (HttpHeader& known : call->headers)
-      if (same_header_name(known.name, header.name)) known.name.clear();
-    call->headers.push_back(header);
-  }
-  call->headers.erase(std::remove_if(call->headers.begin(), call->headers.end(),
-                                     [](const HttpHeader& header) { return header.name.empty(); }),
-                      call->headers.end());
+  call->headers = merged_headers(core.options().headers, options.headers);
   call->priority = options.priority;
   call->cache = options.cache;
   call->deadline = options.deadline;

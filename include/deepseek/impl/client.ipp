@@ -3,6 +3,7 @@
 
 #include <deepseek/detail/call.hpp>
 #include <deepseek/http/curl.hpp>
+#include <deepseek/transport/detail/http_transport.hpp>
 #include <deepseek/transport/http.hpp>
 
 #include <cstdlib>
@@ -285,6 +286,9 @@ DEEPSEEK_DECL std::optional<Error> check_options(ClientOptions& options) {
     if (limit == 0) return Error(ErrorCode::invalid_options, "a limit is zero: nothing could be received");
   if (l.line_bytes > GiB || l.event_bytes > GiB || l.body_bytes > GiB)
     return Error(ErrorCode::invalid_options, "a limit on what is held in memory is larger than 1 GiB");
+  for (const HttpHeader& header : options.headers)
+    if (auto error = check_user_header(header))
+      return Error(ErrorCode::invalid_options, "ClientOptions::headers: " + error->message());
   for (const auto& policy : options.policies)
     if (!policy) return Error(ErrorCode::invalid_options, "ClientOptions::policies holds a null policy");
   return check_timeouts(options.timeouts);

@@ -1,6 +1,7 @@
 // HttpTransport's inner form, shared with replay. Private.
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <deepseek/transport/transport.hpp>
@@ -13,6 +14,9 @@ using AddressOf = Result<std::string> (*)(const Call& call);
 
 /// The address below the call's endpoint.
 Result<std::string> address_at_endpoint(const Call& call);
+
+/// Why a user may not send this header, as invalid_argument; nothing: it may be sent.
+std::optional<Error> check_user_header(const HttpHeader& header);
 
 /// Frames, clocks, pausing and cancelling over any engine.
 std::shared_ptr<Transport> make_transport_over(std::shared_ptr<HttpEngine> engine, AddressOf address_of);

@@ -48,14 +48,19 @@ DEEPSEEK_DECL void set_header(std::vector<HttpHeader>& headers, const HttpHeader
   headers.push_back(header);
 }
 
+DEEPSEEK_DECL std::optional<Error> check_user_header(const HttpHeader& header) {
+  if (!is_header_name(header.name))
+    return Error(ErrorCode::invalid_argument, "a header name is empty or has characters that HTTP does not allow");
+  if (!is_header_value(header.value))
+    return Error(ErrorCode::invalid_argument, "the value of header " + header.name + " has control characters");
+  if (is_framing_header(header.name))
+    return Error(ErrorCode::invalid_argument, "header " + header.name + " is set by the library alone");
+  return std::nullopt;
+}
+
 DEEPSEEK_DECL Result<void> add_user_headers(std::vector<HttpHeader>& headers, const std::vector<HttpHeader>& extra) {
   for (const HttpHeader& header : extra) {
-    if (!is_header_name(header.name))
-      return Error(ErrorCode::invalid_argument, "a header name is empty or has characters that HTTP does not allow");
-    if (!is_header_value(header.value))
-      return Error(ErrorCode::invalid_argument, "the value of header " + header.name + " has control characters");
-    if (is_framing_header(header.name))
-      return Error(ErrorCode::invalid_argument, "header " + header.name + " is set by the library alone");
+    if (auto error = check_user_header(header)) return *std::move(error);
     set_header(headers, header);
   }
   return {};
