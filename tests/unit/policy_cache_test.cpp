@@ -2,6 +2,7 @@
 #include "support/catch.hpp"
 
 #include <set>
+#include <stdexcept>
 
 #include <deepseek/policy/detail/cache_entry.hpp>
 #include <deepseek/policy/detail/cache_key.hpp>
@@ -365,6 +366,35 @@ TEST_CASE("an answer is fresh for its time, longer or shorter by the jitter", "[
     f.serve(one, answer);
     f.clock->now += 24h * 365;
     REQUIRE(f.hits());
+  }
+  SECTION("a time beyond all clocks in a longer unit") {
+    const bool hours = GENERATE(true, false);
+    if (hours)
+      options.ttl = [](const CacheQuery&) { return std::chrono::hours::max(); };
+    else
+      options.ttl = [](const CacheQuery&) { return std::chrono::seconds::max(); };
+    Fixture f(options);
+    One one;
+    f.serve(one, answer);
+    f.clock->now += 24h * 365;
+    REQUIRE(f.hits());
+  }
+  SECTION("a time before all clocks: not kept") {
+    options.ttl = [](const CacheQuery&) { return std::chrono::hours::min(); };
+    Fixture f(options);
+    One one;
+    f.serve(one, answer);
+    REQUIRE_FALSE(f.hits());
+  }
+  SECTION("a function that throws: as without it") {
+    options.ttl = [](const CacheQuery&) -> std::chrono::milliseconds { throw std::runtime_error("x"); };
+    Fixture f(options);
+    One one;
+    f.serve(one, answer);
+    f.clock->now += 53min;
+    REQUIRE(f.hits());
+    f.clock->now += 14min;
+    REQUIRE_FALSE(f.hits());
   }
   SECTION("the clock jumps back") {
     Fixture f(options);

@@ -22,8 +22,26 @@ struct CacheQuery {
   bool stream = false;
 };
 
-/// How long an answer is fresh; zero: it is not kept.
-using CacheTtl = Function<std::chrono::milliseconds(const CacheQuery&)>;
+/// How long an answer is fresh, from a duration in any unit. Zero or less: it is not kept. At most ten years, so that
+/// nothing overflows.
+class CacheLife {
+ public:
+  template <class Rep, class Period>
+  CacheLife(std::chrono::duration<Rep, Period> time) {
+    const std::chrono::duration<double> seconds(time);
+    if (!(seconds.count() > 0)) return;
+    time_ = seconds < longest ? std::chrono::duration_cast<std::chrono::milliseconds>(time) : longest;
+  }
+  /// Zero to ten years.
+  std::chrono::milliseconds time() const noexcept { return time_; }
+
+ private:
+  static constexpr std::chrono::milliseconds longest = std::chrono::hours(24 * 3650);
+  std::chrono::milliseconds time_{0};
+};
+
+/// Called on the loop. If it throws, cache_ttl_by_complexity counts for that answer.
+using CacheTtl = Function<CacheLife(const CacheQuery&)>;
 /// The default: the more tokens a query takes, the dearer its answer and the rarer its like. One hour up to 512
 /// tokens, six up to 8192, a day beyond.
 std::chrono::milliseconds cache_ttl_by_complexity(const CacheQuery& query);

@@ -339,9 +339,19 @@ class LayeredCache final : public CachePolicy {
 
   void keep(const Call& call, std::string_view key, std::size_t bytes, CacheEntryWriter& writer) {
     const CacheQuery query{call.operation.name, call.model, call.weight, bytes, call.operation.stream};
-    const auto ttl = options_.ttl ? options_.ttl(query) : cache_ttl_by_complexity(query);
+    const auto ttl = ttl_of(query);
     if (ttl.count() <= 0) return;
     put(key, writer, ttl, options_.keep_stale);
+  }
+
+  // An exception of the user's cannot cross the loop.
+  std::chrono::milliseconds ttl_of(const CacheQuery& query) const {
+    if (!options_.ttl) return cache_ttl_by_complexity(query);
+    try {
+      return options_.ttl(query).time();
+    } catch (...) {
+      return cache_ttl_by_complexity(query);
+    }
   }
 
   void keep_refusal(std::string_view key, const Error& error) {
