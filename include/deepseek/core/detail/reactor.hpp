@@ -121,7 +121,7 @@ class Reactor final : public Loop, public std::enable_shared_from_this<Reactor> 
   Poller poller_;
   TimerHeap timers_;
   TimePoint now_;
-  unsigned busy_turns_ = 0;  // in a row without a look at the sockets
+  unsigned busy_turns_ = 0;  // since the last look at the sockets
   TimePoint driven_since_;
   std::vector<Task> running_;  // swapped with tasks_: keeps its capacity
 

@@ -225,12 +225,15 @@ DEEPSEEK_DECL int Reactor::wait_ms() {
 
 DEEPSEEK_DECL void Reactor::turn() {
   // No system call while there is work, and the driver looks whether it is done before it sleeps. But whoever always
-  // has work must not keep the others from their sockets.
+  // has work must not keep the others from their clocks and sockets.
   constexpr unsigned most_busy_turns = 16;
-  const bool busy = run_tasks() || run_timers();
-  if (busy && ++busy_turns_ < most_busy_turns) return;
+  const bool look = ++busy_turns_ >= most_busy_turns;
+  const bool ran_tasks = run_tasks();
+  if (ran_tasks && !look) return;
+  const bool ran_timers = run_timers();
+  if (ran_timers && !look) return;
   busy_turns_ = 0;
-  poller_.wait(busy ? 0 : wait_ms());
+  poller_.wait(ran_tasks || ran_timers ? 0 : wait_ms());
   now_ = clock_->steady_now();  // before anything runs: what arrived, arrived now
   poller_.dispatch();
 }
