@@ -1,6 +1,7 @@
 // Three ways to stop a call. Each ends as `cancelled` or `timed_out`, at once, with the text so far.
 #include <chrono>
 #include <deepseek/deepseek.hpp>
+#include <future>
 #include <iostream>
 #include <thread>
 
@@ -36,12 +37,20 @@ void from_another_thread(const deepseek::DeepSeekClient& client) {
   deepseek::CallOptions options;
   options.cancel = source.token();
   Clock::time_point cancelled;
+  std::promise<void> seen;
   std::thread user([&] {
-    std::this_thread::sleep_for(200ms);  // thinks it over
+    seen.get_future().wait();  // the first words are enough
     cancelled = Clock::now();
     source.cancel();
   });
   auto stream = client.stream(prompt, options);
+  bool words = false;
+  while (const deepseek::ChatChunk* chunk = stream.next()) {
+    if (words || (chunk->content().empty() && chunk->reasoning_content().empty())) continue;
+    words = true;
+    seen.set_value();
+  }
+  if (!words) seen.set_value();
   auto reply = stream.result();
   const auto ended = Clock::now();
   user.join();
