@@ -352,6 +352,7 @@ TEST_CASE("one that is too far behind is ended, so that nobody waits for it", "[
     went_on();
     REQUIRE(slow.sink->frames == Strings{"t 1"});
   }
+  if (c.sink->ends == 0) c.abort();  // it never read: a call that is held is a circle
 }
 
 TEST_CASE("one that catches up is waited for", "[policy][single_flight]") {
