@@ -194,6 +194,7 @@ DEEPSEEK_DECL bool Reactor::run_tasks() {
     running_.swap(tasks_);
     has_tasks_.store(false, std::memory_order_relaxed);
   }
+  now_ = clock_->steady_now();  // not before they were posted: what they time begins now
   // By index: a task may not touch running_, but its destructor runs here, in order, one by one.
   for (std::size_t i = 0; i < running_.size(); ++i) {
     Task task = std::move(running_[i]);
