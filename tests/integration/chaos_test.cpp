@@ -362,7 +362,7 @@ TEST_CASE("a thousand calls to servers that fail at random keep every promise", 
   }
   INFO("as the callers saw: " << in_words(ends));
   check_calls(chaos.records);
-  CHECK(ends[""] > calls / 10);  // how many depends on the machine: each call has a deadline
+  CHECK(ends[""] > calls / 2);
   CHECK(ends.size() >= 5);
   CHECK((hedges > 0) == hedged);
 
