@@ -29,8 +29,8 @@ struct ClientAccess;
 /// and cancel calls and must not block. An exception that leaves on_chunk cancels the call; what on_end throws is
 /// dropped. ChatChunk and ChatReply: <deepseek/model/chat.hpp>. Moved in, and destroyed after on_end has returned.
 struct ChatHandler {
-  Function<void(const ChatChunk&)> on_chunk = {};  ///< may be empty
-  Function<void(Result<ChatReply>)> on_end = {};   ///< may be empty
+  Function<void(const ChatChunk&)> on_chunk{};  ///< may be empty
+  Function<void(Result<ChatReply>)> on_end{};   ///< may be empty
 };
 
 /// A started call. Copies share it; dropping it does not cancel. Safe from all threads.

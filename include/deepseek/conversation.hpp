@@ -12,15 +12,15 @@ DEEPSEEK_BEGIN_NAMESPACE
 
 /// How a conversation asks. Empty optionals: not sent.
 struct ConversationOptions {
-  std::string system = {};  ///< first message; empty: none
-  std::string model = {};   ///< empty: the client's
-  std::optional<std::string> thinking = {};
-  std::optional<std::string> reasoning_effort = {};
-  std::optional<std::int64_t> max_tokens = {};
-  std::optional<double> temperature = {};
-  std::optional<double> top_p = {};
-  std::optional<std::string> user_id = {};
-  RawJson extra = {};          ///< further members of each request, as one JSON object
+  std::string system{};  ///< first message; empty: none
+  std::string model{};   ///< empty: the client's
+  std::optional<std::string> thinking{};
+  std::optional<std::string> reasoning_effort{};
+  std::optional<std::int64_t> max_tokens{};
+  std::optional<double> temperature{};
+  std::optional<double> top_p{};
+  std::optional<std::string> user_id{};
+  RawJson extra{};             ///< further members of each request, as one JSON object
   int max_rounds = 8;          ///< requests per ask(), at least 1
   int max_parallel_tools = 8;  ///< threads for the calls of one turn; 1: no threads
 };

@@ -105,28 +105,28 @@ std::ostream& operator<<(std::ostream& out, ErrorCode code);
 
 /// The error object as the service sent it. Any member may be empty.
 struct ServiceError {
-  std::string message = {};
-  std::string type = {};
-  std::string code = {};
-  std::string param = {};
+  std::string message{};
+  std::string type{};
+  std::string code{};
+  std::string param{};
 };
 
 /// The facts of an Error. Everything has a default; an absent fact is empty or zero.
 struct ErrorDetails {
   ErrorCode code = ErrorCode::internal;
   Outcome outcome = Outcome::refused;
-  std::string message = {};  ///< one line, without keys, tokens or prompts
-  std::string advice = {};   ///< what to do next, one line; may be empty
-  std::string cause = {};    ///< the lower layer's own words, quoted
-  int http_status = 0;       ///< 0: no response head came
-  ServiceError service = {};
-  std::string trace_id = {};  ///< x-ds-trace-id or x-request-id of the response
-  int attempts = 0;           ///< requests sent for this call
+  std::string message{};  ///< one line, without keys, tokens or prompts
+  std::string advice{};   ///< what to do next, one line; may be empty
+  std::string cause{};    ///< the lower layer's own words, quoted
+  int http_status = 0;    ///< 0: no response head came
+  ServiceError service{};
+  std::string trace_id{};  ///< x-ds-trace-id or x-request-id of the response
+  int attempts = 0;        ///< requests sent for this call
   /// Bytes of answer, reasoning and tool arguments that were read for the caller before the end: with a callback all
   /// of them were handed over, a pull stream or queue may still hold some. 0 if the reply is not streamed.
   std::uint64_t bytes_delivered = 0;
-  std::optional<std::chrono::milliseconds> retry_after = {};  ///< what the server asked for
-  std::shared_ptr<const ChatReply> partial = {};
+  std::optional<std::chrono::milliseconds> retry_after{};  ///< what the server asked for
+  std::shared_ptr<const ChatReply> partial{};
 };
 
 /// One failed call. Cheap to copy (shared, immutable facts). Safe to read from any thread.
@@ -172,6 +172,10 @@ class Error {
   }
 
  private:
+  template <class T>
+  friend class Result;
+  explicit Error(std::nullptr_t) noexcept {}  // without facts: in a Result that has a value, never seen by anyone
+
   std::shared_ptr<const ErrorDetails> details_;
 };
 

@@ -67,9 +67,9 @@ struct ClientOptions {
   ResumeOptions resume;                         ///< whether a stream that broke off is gone on with; off by default
   DegradeOptions degrade;                       ///< what stands in for an answer that failed; nothing by default
   LimitOptions limits;                          ///< how much this client may ask for; none by default
-  std::optional<Limiter> limiter;               ///< limits shared with other clients, instead of `limits`
+  Limiter limiter;                              ///< limits shared with other clients, instead of `limits`
   std::shared_ptr<SharedBudget> shared_budget;  ///< limits shared with other processes; beside those
-  std::optional<CostMeter> cost;                ///< counts what calls cost, and keeps ceilings
+  CostMeter cost;                               ///< counts what calls cost, and keeps ceilings
   CacheOptions cache;                           ///< answers that are kept; none by default
   SingleFlightOptions single_flight;            ///< equal calls at one time share a request; off by default
   std::shared_ptr<MetricSink> metrics;          ///< null: nothing is counted
@@ -89,10 +89,10 @@ struct ClientOptions {
 
 /// What one call may change. Empty: as the client has it.
 struct CallOptions {
-  std::optional<Timeouts> timeouts = {};
-  std::optional<TimePoint> deadline = {};  ///< absolute; the earlier of this and timeouts.total strikes
-  CancelToken cancel = {};
-  std::vector<HttpHeader> headers = {};       ///< added to the client's; the same name replaces
+  std::optional<Timeouts> timeouts{};
+  std::optional<TimePoint> deadline{};  ///< absolute; the earlier of this and timeouts.total strikes
+  CancelToken cancel{};
+  std::vector<HttpHeader> headers{};          ///< added to the client's; the same name replaces
   Priority priority = Priority::interactive;  ///< who goes first where the client's limits leave no room for all
   CacheUse cache = CacheUse::normal;          ///< what the call may do with the client's caches
 };

@@ -33,7 +33,7 @@ CallFacts Ledger::take() {
   facts.failovers = failovers_.exchange(0);
   facts.cache = cache_.exchange("off");
   if (!meter_) return facts;
-  const CostReport report = meter_->report();
+  const CostReport report = meter_.report();
   const std::int64_t picos = known_cost(report);
   if (picos > told_picos_) facts.cost = to_string(Money{picos - told_picos_}) + ' ' + report.currency;
   told_picos_ = picos;

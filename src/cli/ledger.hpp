@@ -32,7 +32,7 @@ class Ledger final : public MetricSink {
 
  private:
   std::shared_ptr<Metrics> metrics_;
-  std::optional<CostMeter> meter_;
+  CostMeter meter_;
   std::int64_t told_picos_ = 0;
   std::atomic<int> failovers_{0};
   std::atomic<const char*> cache_{"off"};

@@ -349,10 +349,13 @@ TEST_CASE("http1: a refusal is heard while the body is still being sent", "[inte
   const bool contiguous = GENERATE(true, false);
   const int how = GENERATE(0, 1, 2);  // the connection stays, ends, is reset
   CAPTURE(contiguous, how);
+  // Before a reset one segment within the first window: a reset throws away what the kernel has not sent yet.
+  const std::size_t length = how == 2 ? 30'000 : 100'000;
   std::counting_semaphore<> heard(0);
   RawServer server([&](Socket& socket, int) {
     socket.taste(100'000);
-    socket.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 100000\r\n\r\n" + std::string(100'000, 'x'));
+    socket.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: " + std::to_string(length) + "\r\n\r\n" +
+                std::string(length, 'x'));
     if (how == 2) return socket.reset();
     if (how == 1) ::shutdown(socket.fd(), SHUT_WR);
     // Read on before it is heard, and the whole body may be sent first: the connection would be as good as new.
@@ -368,7 +371,7 @@ TEST_CASE("http1: a refusal is heard while the body is still being sent", "[inte
     heard.release();
     REQUIRE(got->end);
     CHECK(got->status == 413);
-    CHECK(got->body.size() == 100'000);
+    CHECK(got->body.size() == length);
     CHECK(got->end->clean);
     CHECK_FALSE(got->end->timings.reused_connection);
     CHECK(server.accepted() == i);

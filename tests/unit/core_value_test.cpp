@@ -9,10 +9,13 @@
 #include <atomic>
 #include <cstdio>
 #include <fstream>
+#include <memory>
 #include <set>
 #include <sstream>
+#include <stdexcept>
 #include <thread>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 using namespace deepseek;
@@ -60,6 +63,72 @@ TEST_CASE("a result is a value or an error and behaves like std::expected", "[co
   static_assert(std::is_convertible_v<bool, Result<bool>>);
   static_assert(std::is_same_v<decltype(std::declval<Result<std::string>>().value()), std::string>,
                 "no dangling reference");
+}
+
+namespace {
+
+/// Counts how many live; throws when it is copied or moved while `brittle`.
+struct Counted {
+  explicit Counted(int id) : number(id) { ++alive; }
+  Counted(const Counted& other) : number(other.number) { made(); }
+  Counted(Counted&& other) : number(std::exchange(other.number, -1)) { made(); }
+  Counted& operator=(const Counted&) = default;
+  Counted& operator=(Counted&&) = default;
+  ~Counted() { --alive; }
+  static void made() {
+    if (brittle) throw std::runtime_error("brittle");
+    ++alive;
+  }
+  int number;
+  static inline int alive = 0;
+  static inline bool brittle = false;
+};
+
+struct OnlyMoved {
+  std::unique_ptr<int> what;
+};
+
+}  // namespace
+
+TEST_CASE("a result keeps exactly one of the two alive, whatever is assigned to it", "[core]") {
+  static_assert(std::is_copy_constructible_v<Result<std::string>> && std::is_copy_assignable_v<Result<std::string>>);
+  static_assert(std::is_nothrow_move_constructible_v<Result<std::string>>);
+  static_assert(!std::is_copy_constructible_v<Result<OnlyMoved>> && !std::is_copy_assignable_v<Result<OnlyMoved>>);
+  static_assert(std::is_nothrow_move_constructible_v<Result<OnlyMoved>>);
+  static_assert(std::is_move_assignable_v<Result<OnlyMoved>>);
+  static_assert(!std::is_nothrow_move_constructible_v<Result<Counted>>);
+  {
+    const Result<Counted> one = Counted(1);
+    const Result<Counted> wrong = Error(ErrorCode::closed, "gone");
+    const auto number = [](const Result<Counted>& from) { return from ? from->number : 0; };
+    for (const auto& from : {one, wrong}) {
+      for (const auto& to : {Result<Counted>(Counted(2)), Result<Counted>(Error(ErrorCode::closed, "shut"))}) {
+        Result<Counted> copied = to;
+        copied = from;
+        CHECK(number(copied) == number(from));
+        Result<Counted> moved = to;
+        moved = Result<Counted>(from);
+        CHECK(number(moved) == number(from));
+        if (!moved) CHECK(moved.error().message() == "gone");
+        moved = *&moved;
+        CHECK(number(moved) == number(from));
+      }
+    }
+    Result<Counted> kept = wrong;
+    Counted::brittle = true;
+    CHECK_THROWS(kept = one);
+    CHECK_THROWS(Result<Counted>(one));
+    Counted::brittle = false;
+    REQUIRE_FALSE(kept);
+    CHECK(kept.error().message() == "gone");
+  }
+  CHECK(Counted::alive == 0);
+
+  Result<OnlyMoved> first = OnlyMoved{std::make_unique<int>(7)};
+  Result<OnlyMoved> second = Error(ErrorCode::closed, "gone");
+  second = std::move(first);
+  REQUIRE(second);
+  CHECK(*second->what == 7);
 }
 
 TEST_CASE("a secret never prints and is compared by content", "[core]") {

@@ -96,7 +96,7 @@ TEST_CASE("a complete stream answers the next call with its own frames", "[polic
   REQUIRE(second.decoder->concluded == 1);
   REQUIRE(second.call->facts.cache_level == "memory");
   REQUIRE(second.call->facts.attempts == 0);
-  REQUIRE_FALSE(second.call->facts.usage);
+  REQUIRE_FALSE(second.call->facts.usage.told());
   REQUIRE(second.call->facts.first_token.count() > 0);
   REQUIRE_FALSE(second.call->on_abort);
   REQUIRE_FALSE(second.call->on_pause);

@@ -83,7 +83,7 @@ TEST_CASE("an attempt that answers in time is not hedged", "[policy][hedge]") {
   CHECK(one.decoder->seen == one.sink->frames);
   CHECK(one.call->facts.attempts == 1);
   CHECK(one.call->facts.hedges == 0);
-  CHECK(one.call->facts.usage->prompt == 10);
+  CHECK(one.call->facts.usage.prompt == 10);
   check_released(*one.call);
 }
 
@@ -117,7 +117,7 @@ TEST_CASE("the hedge goes elsewhere, wins, and is the whole reply", "[policy][he
   CHECK(facts.hedges == 1);
   CHECK(facts.failovers == 0);
   CHECK(facts.trace_id == "second");
-  CHECK(facts.usage->completion == 5);
+  CHECK(facts.usage.completion == 5);
   CHECK(one.call->endpoint->base_url == far_away);
   CHECK(one.call->endpoints_left == 0);
   CHECK(one.call->authorization == Secret("Bearer second"));  // what logs must not show

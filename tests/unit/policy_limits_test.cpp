@@ -34,7 +34,7 @@ struct HoldingTransport : Transport {
     names.push_back(call->headers.empty() ? "" : call->headers.front().name);
     running.push_back({std::move(call), std::move(sink)});
   }
-  void finish(std::size_t i = 0, std::optional<Error> error = {}, std::optional<TokenUsage> usage = {}) {
+  void finish(std::size_t i = 0, std::optional<Error> error = {}, TokenUsage usage = {}) {
     const Held held = running.at(i);
     running.erase(running.begin() + static_cast<std::ptrdiff_t>(i));
     held.call->release_holds();
@@ -104,7 +104,7 @@ struct Client {
     return started;
   }
   std::size_t running() const { return transport->running.size(); }
-  void finish(std::size_t i = 0, std::optional<Error> error = {}, std::optional<TokenUsage> usage = {}) {
+  void finish(std::size_t i = 0, std::optional<Error> error = {}, TokenUsage usage = {}) {
     transport->finish(i, std::move(error), usage);
     loop.run();
   }
@@ -147,8 +147,8 @@ TEST_CASE("options that cannot be kept are refused, by name", "[policy]") {
       {[](LimitOptions& o) { o.tokens_per_minute = UINT64_MAX; }, "limits.tokens_per_minute"},
       {[](LimitOptions& o) { o.tokens_burst = 1; }, "limits.tokens_burst"},
       {[](LimitOptions& o) { o.in_flight = UINT32_MAX; }, "limits.in_flight"},
-      {[](LimitOptions& o) { o.per_user.emplace().tokens_burst = 1; }, "limits.per_user.tokens_burst"},
-      {[](LimitOptions& o) { o.per_key.emplace().in_flight = 2, o.max_partitions = 0; }, "limits.max_partitions"},
+      {[](LimitOptions& o) { o.per_user.tokens_burst = 1; }, "limits.per_user.tokens_burst"},
+      {[](LimitOptions& o) { o.per_key.in_flight = 2, o.max_partitions = 0; }, "limits.max_partitions"},
       {[](LimitOptions& o) { o.max_wait = -1ms; }, "limits.max_wait"},
       {[](LimitOptions& o) { o.max_wait = std::chrono::milliseconds::max(); }, "limits.max_wait"},
       {[](LimitOptions& o) { o.max_waiting = UINT32_MAX; }, "limits.max_waiting"},
@@ -301,7 +301,7 @@ TEST_CASE("waits are counted as a metric, those alone", "[policy]") {
   const auto sink = std::make_shared<Sink>();
   LimitOptions options = requests(60, 1);
   options.max_wait = 3s;
-  options.per_user.emplace().in_flight = 1;
+  options.per_user.in_flight = 1;
   Client client(options, nullptr, sink);
   const Started first = client.start({"a", 0, Priority::interactive, "ann"});
   CHECK(sink->seen.empty());
@@ -412,9 +412,9 @@ TEST_CASE("a heavy call is not starved by light ones that come after it", "[poli
 
 TEST_CASE("each user, model and key has limits of its own", "[policy]") {
   LimitOptions options = slots(4);
-  options.per_user.emplace().in_flight = 1;
-  options.per_model.emplace().requests_per_minute = 60;
-  options.per_model->requests_burst = 3;
+  options.per_user.in_flight = 1;
+  options.per_model.requests_per_minute = 60;
+  options.per_model.requests_burst = 3;
   Client client(options);
   const auto call = [&](const char* user, const char* model) {
     return client.start({std::string(user) + model, 0, Priority::interactive, user, model});
@@ -437,7 +437,7 @@ TEST_CASE("each user, model and key has limits of its own", "[policy]") {
 
 TEST_CASE("equal keys are one key, whoever holds them", "[policy]") {
   LimitOptions options;
-  options.per_key.emplace().in_flight = 1;
+  options.per_key.in_flight = 1;
   Client client(options);
   const auto endpoint = [](const char* key) {
     return std::make_shared<const Endpoint>(Endpoint{"http://127.0.0.1:1", api_key(std::string(key))});
@@ -456,9 +456,9 @@ TEST_CASE("equal keys are one key, whoever holds them", "[policy]") {
 
 TEST_CASE("partitions are bounded: idle ones go, and the rest share one", "[policy]") {
   LimitOptions options;
-  options.per_user.emplace().in_flight = 1;
-  options.per_user->requests_per_minute = 60;
-  options.per_user->requests_burst = 1;
+  options.per_user.in_flight = 1;
+  options.per_user.requests_per_minute = 60;
+  options.per_user.requests_burst = 1;
   options.max_partitions = 2;
   Client client(options);
   const auto call = [&](const char* user) { client.start({user, 0, Priority::interactive, user}); };
@@ -771,7 +771,7 @@ TEST_CASE("64 threads exceed no budget: slots, requests, tokens, users", "[polic
   options.tokens_per_minute = 6'000'000;  // 100 a millisecond
   options.tokens_burst = 20'000;
   const bool partitioned = GENERATE(false, true);
-  if (partitioned) options.per_user.emplace().in_flight = 3;
+  if (partitioned) options.per_user.in_flight = 3;
   const TimePoint start{1h};
   detail::LimiterCore core(options, start);
 

@@ -207,7 +207,7 @@ TEST_CASE("what an operation counts survives its attempts, what an attempt found
   CHECK(facts.degraded == "model");
   CHECK(facts.http_status == 0);
   CHECK(facts.trace_id.empty());
-  CHECK_FALSE(facts.usage);
+  CHECK_FALSE(facts.usage.told());
 }
 
 TEST_CASE("a policy may end a call before start() returns, behind any other", "[policy]") {

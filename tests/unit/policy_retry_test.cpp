@@ -25,7 +25,7 @@ struct Act {
   int tokens = 0;
   int data = 0;
   std::optional<std::chrono::milliseconds> retry_after = {};
-  std::optional<WallTime> retry_at = {};
+  WallTime retry_at = {};
   bool hold = false;
 };
 

@@ -48,9 +48,7 @@ TEST_CASE("calls that ask the same share one request", "[policy][single_flight]"
     REQUIRE(one->call->facts.first_token.count() > 0);
   }
   REQUIRE(a.call->facts.attempts + b.call->facts.attempts + c.call->facts.attempts == 1);
-  REQUIRE(static_cast<int>(a.call->facts.usage.has_value()) + b.call->facts.usage.has_value() +
-              c.call->facts.usage.has_value() ==
-          1);
+  REQUIRE(static_cast<int>(a.call->facts.usage.told()) + b.call->facts.usage.told() + c.call->facts.usage.told() == 1);
 
   One d;
   f.start(d);

@@ -24,7 +24,7 @@ struct SecretFileOptions {
 Result<Secret> secret_from_file(const std::string& path, const SecretFileOptions& options = {});
 
 struct KeyFileOptions {
-  SecretFileOptions file = {};
+  SecretFileOptions file{};
   std::chrono::milliseconds check_every{1000};  ///< how often at most its time and size are looked at
 };
 

@@ -14,16 +14,16 @@ DEEPSEEK_BEGIN_NAMESPACE
 
 /// Where keys come from.
 struct JwksOptions {
-  std::string url = {};  ///< a jwks_uri; https, or plain http to loopback
-  TlsOptions tls = {};
-  ProxyOptions proxy = {};
+  std::string url{};  ///< a jwks_uri; https, or plain http to loopback
+  TlsOptions tls{};
+  ProxyOptions proxy{};
   bool allow_plain_http = false;              ///< believe keys that came over http:// from another host
   std::chrono::milliseconds timeout{10'000};  ///< of one request, 1 ms to 10 minutes
   std::chrono::seconds max_age{3600};         ///< keys older than this are fetched again beside their use, 1 s to 24 h
   std::chrono::seconds min_interval{30};      ///< between two requests, however many unknown keys are named; 1 s to 1 h
-  std::shared_ptr<Clock> clock = {};          ///< null: the system's
+  std::shared_ptr<Clock> clock{};             ///< null: the system's
   /// Makes the engine of one request. Empty: libcurl with `tls` and `proxy`. Called on the source's own thread.
-  Function<Result<std::unique_ptr<HttpEngine>>()> engine = {};
+  Function<Result<std::unique_ptr<HttpEngine>>()> engine{};
 };
 
 /// Contradictory or missing options, if there are any.

@@ -68,16 +68,16 @@ class JwkSet {
 /// What a signature must be.
 struct JwsRules {
   /// Algorithms that are believed. Empty: every one that the key suits.
-  std::vector<JwsAlgorithm> algorithms = {};
+  std::vector<JwsAlgorithm> algorithms{};
   std::size_t max_bytes = 16 * 1024;  ///< of the whole token
 };
 
 /// A token whose signature is right.
 struct VerifiedJws {
   JwsAlgorithm algorithm = JwsAlgorithm::RS256;
-  std::string key_id = {};   ///< `kid` of the header, perhaps empty
-  std::string type = {};     ///< `typ` of the header, perhaps empty
-  std::string payload = {};  ///< decoded, any bytes
+  std::string key_id{};   ///< `kid` of the header, perhaps empty
+  std::string type{};     ///< `typ` of the header, perhaps empty
+  std::string payload{};  ///< decoded, any bytes
 };
 
 /// Verifies a compact JWS. A token that names a key is tried with the keys of that name only; one that names none,
@@ -88,11 +88,11 @@ Result<VerifiedJws> verify_jws(std::string_view token, const JwkSet& keys, const
 
 /// What a token must say.
 struct JwtRules {
-  JwsRules signature = {};
-  std::string issuer = {};               ///< compared exactly; empty: any
-  std::string audience = {};             ///< must be among the token's; empty: any
-  std::vector<std::string> scopes = {};  ///< all must be granted
-  std::string type = {};                 ///< of the header, for example "at+jwt" (any case); empty: any
+  JwsRules signature{};
+  std::string issuer{};                  ///< compared exactly; empty: any
+  std::string audience{};                ///< must be among the token's; empty: any
+  std::vector<std::string> scopes{};     ///< all must be granted
+  std::string type{};                    ///< of the header, for example "at+jwt" (any case); empty: any
   std::chrono::seconds clock_skew{30};   ///< how far two clocks may differ, 0 to 10 minutes
   bool require_expiry = true;            ///< refuse a token without `exp`
   std::chrono::seconds max_lifetime{0};  ///< refuse one that lives longer, or has no `iat`; 0: any
@@ -103,16 +103,16 @@ std::optional<Error> check(const JwtRules& rules);
 
 /// What a verified token says. Absent claims are empty.
 struct JwtClaims {
-  std::string issuer = {};
-  std::string subject = {};
-  std::string client_id = {};
-  std::string id = {};  ///< jti
-  std::vector<std::string> audience = {};
-  std::vector<std::string> scopes = {};  ///< of `scope` or `scp`
-  std::optional<WallTime> expires = {};
-  std::optional<WallTime> not_before = {};
-  std::optional<WallTime> issued_at = {};
-  RawJson all = {};  ///< every claim, as it was signed
+  std::string issuer{};
+  std::string subject{};
+  std::string client_id{};
+  std::string id{};  ///< jti
+  std::vector<std::string> audience{};
+  std::vector<std::string> scopes{};  ///< of `scope` or `scp`
+  std::optional<WallTime> expires{};
+  std::optional<WallTime> not_before{};
+  std::optional<WallTime> issued_at{};
+  RawJson all{};  ///< every claim, as it was signed
 
   bool has_scope(std::string_view scope) const noexcept;
   bool has_audience(std::string_view who) const noexcept;

@@ -27,41 +27,41 @@ enum class ClientAuth {
 
 /// Where tokens come from and who asks for them.
 struct OAuth2Options {
-  std::string token_url = {};  ///< https; plain http to loopback only, see allow_plain_http
-  std::string client_id = {};
+  std::string token_url{};  ///< https; plain http to loopback only, see allow_plain_http
+  std::string client_id{};
   ClientAuth auth = ClientAuth::client_secret_basic;
-  Secret client_secret = {};            ///< of the client_secret_* methods
-  std::string client_secret_file = {};  ///< instead of client_secret: read anew for every request
-  std::vector<std::string> scopes = {};
-  std::string audience = {};  ///< sent as `audience` if not empty
-  std::string resource = {};  ///< sent as `resource` (RFC 8707) if not empty
+  Secret client_secret{};            ///< of the client_secret_* methods
+  std::string client_secret_file{};  ///< instead of client_secret: read anew for every request
+  std::vector<std::string> scopes{};
+  std::string audience{};  ///< sent as `audience` if not empty
+  std::string resource{};  ///< sent as `resource` (RFC 8707) if not empty
 
   // private_key_jwt
-  Secret private_key = {};            ///< PEM
-  std::string private_key_file = {};  ///< instead of private_key: read anew for every request
-  Secret private_key_password = {};
+  Secret private_key{};            ///< PEM
+  std::string private_key_file{};  ///< instead of private_key: read anew for every request
+  Secret private_key_password{};
   JwsAlgorithm signing_algorithm = JwsAlgorithm::RS256;  ///< RS*, PS*, ES* or EdDSA, as the key is
-  std::string key_id = {};                               ///< `kid` of the assertion; empty: none
-  std::string assertion_audience = {};                   ///< `aud` of the assertion; empty: token_url
+  std::string key_id{};                                  ///< `kid` of the assertion; empty: none
+  std::string assertion_audience{};                      ///< `aud` of the assertion; empty: token_url
   std::chrono::seconds assertion_lifetime{60};           ///< 10 s to 10 minutes
 
-  TlsOptions tls = {};  ///< of the token endpoint
-  ProxyOptions proxy = {};
+  TlsOptions tls{};  ///< of the token endpoint
+  ProxyOptions proxy{};
   bool allow_plain_http = false;                    ///< let secrets travel over http:// to a host that is not loopback
   std::chrono::milliseconds timeout{10'000};        ///< of one token request, 1 ms to 10 minutes
   std::chrono::milliseconds refresh_ahead{60'000};  ///< before the expiry, but at most a fifth of the lifetime
   std::chrono::seconds default_lifetime{300};       ///< of a token whose lifetime the server does not tell
   std::chrono::milliseconds backoff_first{500};     ///< after a failed request; doubles with each, with jitter
   std::chrono::milliseconds backoff_most{60'000};   ///< also caps the server's Retry-After
-  std::shared_ptr<Clock> clock = {};                ///< null: the system's
+  std::shared_ptr<Clock> clock{};                   ///< null: the system's
   /// Told of each token request, once however many clients use the source: metric::token_refreshes,
   /// token_refresh_duration and token_waits; LogEvent::token_refreshed (`info`) and token_failed (`warn`). Of secrets,
   /// ids and tokens nothing. Null: nobody is told. Called on the source's own thread.
-  std::shared_ptr<MetricSink> metrics = {};
-  std::shared_ptr<LogSink> log = {};
+  std::shared_ptr<MetricSink> metrics{};
+  std::shared_ptr<LogSink> log{};
   LogLevel log_level = LogLevel::info;  ///< records below are not made
   /// Makes the engine of one token request. Empty: libcurl with `tls` and `proxy`. Called on the source's own thread.
-  Function<Result<std::unique_ptr<HttpEngine>>()> engine = {};
+  Function<Result<std::unique_ptr<HttpEngine>>()> engine{};
 };
 
 /// Contradictory or missing options, if there are any. Reads no file and asks no server.

@@ -14,12 +14,12 @@ DEEPSEEK_BEGIN_NAMESPACE
 struct RedisServer {
   std::string host = "127.0.0.1";
   int port = 6379;
-  std::string unix_socket = {};  ///< a path: host, port and tls are not used
-  std::string user = {};         ///< ACL user; empty: the default user
-  Secret password = {};          ///< empty: none is sent
+  std::string unix_socket{};  ///< a path: host, port and tls are not used
+  std::string user{};         ///< ACL user; empty: the default user
+  Secret password{};          ///< empty: none is sent
   int database = 0;
   bool tls = false;
-  TlsOptions tls_options = {};  ///< of rediss://; the host name is always verified
+  TlsOptions tls_options{};  ///< of rediss://; the host name is always verified
   /// How long connecting may take, with TLS and authentication.
   std::chrono::milliseconds connect_timeout{2'000};
 };
@@ -31,7 +31,7 @@ Result<RedisServer> redis_server(std::string_view address);
 struct RedisCacheOptions {
   /// How long one lookup may take, 1 ms to 10 s. When it has passed, the call goes on without.
   std::chrono::milliseconds lookup_timeout{20};
-  std::string prefix = {};  ///< put before every key
+  std::string prefix{};  ///< put before every key
   /// Bytes that may wait to be sent; what is put beyond is dropped and counted.
   std::uint64_t max_unsent_bytes = 16 * 1024 * 1024;
 };

@@ -13,14 +13,14 @@ DEEPSEEK_BEGIN_NAMESPACE
 struct SharedLimitOptions {
   /// Of all processes together. The bursts mean what they mean in a client; requests_burst 0 is a twentieth of a
   /// minute's requests. `adaptive` is refused: an adaptive limit belongs to one client.
-  Limits limits = {};
+  Limits limits{};
   bool per_model = false;  ///< each model has these limits for itself
   /// Each user id has them for itself (with per_model: for each model); no id counts as one. Redis sees a digest of the
   /// id. A client tells 1024 models and users apart at one time, idle ones go after a minute; all others share one
   /// more. For limits per key give each key's clients a name of their own.
   bool per_user = false;
   std::string name = "deepseek";  ///< who names the same and uses the same server shares; no braces
-  std::string prefix = {};        ///< put before every key, for example for an ACL
+  std::string prefix{};           ///< put before every key, for example for an ACL
   /// What this client allows itself of the limits while Redis is away, in percent, 1 to 100: with four clients 25
   /// keeps all of them together to the limits. At least one request, token and slot. What it was granted before counts
   /// against its share, and what it takes meanwhile is told to Redis when it is back.
@@ -30,7 +30,7 @@ struct SharedLimitOptions {
   /// How long a slot outlives a client that ended without giving it back, 5 s to 1 h. Renewed three times as often.
   std::chrono::milliseconds lease{60'000};
   /// Told in one line when Redis is away and when it is back, on the client's loop. May be empty.
-  Function<void(std::string_view)> notice = {};
+  Function<void(std::string_view)> notice{};
 };
 std::optional<Error> check(const SharedLimitOptions& options);
 

@@ -13,7 +13,7 @@ DEEPSEEK_BEGIN_NAMESPACE
 /// A key for what is written to the disk.
 struct DiskKey {
   std::uint32_t id = 0;  ///< stands beside each entry, so that keys can be changed
-  Secret key = {};       ///< 32 bytes, as they are
+  Secret key{};          ///< 32 bytes, as they are
 };
 
 struct DiskCacheOptions {
@@ -22,7 +22,7 @@ struct DiskCacheOptions {
   std::uint64_t max_bytes = 1024ull * 1024 * 1024;
   /// Encrypt entries with AES-256-GCM. The first key encrypts, all decrypt; entries of other keys are not seen. None:
   /// no encryption. What is not encrypted: how many entries there are, how long, and when they were used.
-  std::vector<DiskKey> keys = {};
+  std::vector<DiskKey> keys{};
   /// Bytes that may wait to be written; what is put beyond is dropped and counted.
   std::uint64_t max_pending_bytes = 32ull * 1024 * 1024;
 };

@@ -48,7 +48,7 @@ class Function<R(Args...)> {
 
  private:
   R (*call_)(void*, Args...) = nullptr;
-  alignas(void*) mutable unsigned char small_[2 * sizeof(void*)] = {};
+  alignas(void*) mutable unsigned char small_[2 * sizeof(void*)]{};
   std::shared_ptr<void> large_;
 };
 

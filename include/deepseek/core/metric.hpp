@@ -16,8 +16,8 @@ struct Metric {
   std::string_view name;  ///< as Prometheus spells it, with the unit
   std::string_view help;
   MetricKind kind;
-  std::string_view labels[most_labels] = {};  ///< names; the unused ones are empty
-  const double* bounds = nullptr;             ///< of a histogram: rising upper bounds, without the infinite one
+  std::string_view labels[most_labels]{};  ///< names; the unused ones are empty
+  const double* bounds = nullptr;          ///< of a histogram: rising upper bounds, without the infinite one
   std::size_t bound_count = 0;
 
   constexpr std::size_t label_count() const {

@@ -29,15 +29,15 @@ class MetricSink {
 
 /// One series as it stood when it was read.
 struct MetricSample {
-  std::vector<std::string> labels = {};     ///< values, in the metric's order
-  double value = 0;                         ///< of a counter or gauge; a histogram's sum
-  std::vector<std::uint64_t> buckets = {};  ///< of a histogram: counts per bucket, not cumulative, infinity last
+  std::vector<std::string> labels{};     ///< values, in the metric's order
+  double value = 0;                      ///< of a counter or gauge; a histogram's sum
+  std::vector<std::uint64_t> buckets{};  ///< of a histogram: counts per bucket, not cumulative, infinity last
 };
 
 /// A metric with its series, sorted by labels.
 struct MetricFamily {
   const Metric* metric = nullptr;
-  std::vector<MetricSample> samples = {};
+  std::vector<MetricSample> samples{};
 };
 
 /// Counts into memory, bounded: at most 100 values of each label are told apart, later ones count as "other", and so

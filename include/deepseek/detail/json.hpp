@@ -15,9 +15,9 @@ namespace detail {
 /// What a field of a Schema asks for beside its type.
 struct FieldRules {
   static constexpr std::size_t max_words = 32;
-  std::string_view name = {};
-  std::string_view description = {};
-  std::string_view words[max_words] = {};
+  std::string_view name{};
+  std::string_view description{};
+  std::string_view words[max_words]{};
   std::size_t word_count = 0;
   double low = 0;
   double high = 0;
@@ -101,7 +101,7 @@ class ValueWriter {
   static constexpr std::size_t max_types = 32;
   void separate();
   std::string out_;
-  const void* types_[max_types] = {};
+  const void* types_[max_types]{};
   std::size_t depth_ = 0;
   bool strict_;
   bool comma_ = false;

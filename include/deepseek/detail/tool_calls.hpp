@@ -10,8 +10,8 @@ DEEPSEEK_BEGIN_NAMESPACE
 namespace detail {
 
 struct ToolAnswer {
-  Message message = {};               ///< role tool, ready to be sent
-  std::optional<Error> refused = {};  ///< the call was not run
+  Message message{};               ///< role tool, ready to be sent
+  std::optional<Error> refused{};  ///< the call was not run
 };
 
 /// One answer per call, in the order of the calls; returns when all are there. `cut_off`: the turn ended

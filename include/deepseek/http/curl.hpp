@@ -14,23 +14,23 @@ DEEPSEEK_BEGIN_NAMESPACE
 struct TlsOptions {
   /// A PEM file that replaces the system's authorities; empty: the system's (its hashed folder before
   /// its bundle, which costs 20 ms less per process).
-  std::string ca_file = {};
-  std::string ca_path = {};           ///< a hashed folder; empty: see ca_file
-  std::string client_cert_file = {};  ///< PEM, for mutual TLS
-  std::string client_key_file = {};   ///< PEM
-  Secret client_key_password = {};
+  std::string ca_file{};
+  std::string ca_path{};           ///< a hashed folder; empty: see ca_file
+  std::string client_cert_file{};  ///< PEM, for mutual TLS
+  std::string client_key_file{};   ///< PEM
+  Secret client_key_password{};
   /// Public-key pins, "sha256//BASE64" joined by ';'. Checked beside the chain, not instead of it.
-  std::string pinned_public_key = {};
+  std::string pinned_public_key{};
   bool require_tls13 = false;  ///< default: 1.2 or newer
 };
 
 /// Proxy settings. By default no proxy is used, whatever the environment says. Never used for http:// to a loopback
 /// host, unless `url` is on loopback too: what stays on this machine counts as confidential.
 struct ProxyOptions {
-  std::string url = {};  ///< http://, https://, socks5://, socks5h://, host and port; empty: none
-  std::string user = {};
-  Secret password = {};
-  std::string no_proxy = {};      ///< comma-separated hosts that are reached directly
+  std::string url{};  ///< http://, https://, socks5://, socks5h://, host and port; empty: none
+  std::string user{};
+  Secret password{};
+  std::string no_proxy{};         ///< comma-separated hosts that are reached directly
   bool from_environment = false;  ///< let http_proxy, https_proxy, all_proxy, no_proxy decide
 };
 
@@ -41,10 +41,10 @@ enum class HttpVersion {
 };
 
 struct CurlOptions {
-  TlsOptions tls = {};
-  ProxyOptions proxy = {};
+  TlsOptions tls{};
+  ProxyOptions proxy{};
   HttpVersion version = HttpVersion::automatic;
-  std::string unix_socket = {};     ///< connect to this path, up to 107 bytes, instead of the URL's host
+  std::string unix_socket{};        ///< connect to this path, up to 107 bytes, instead of the URL's host
   std::size_t max_connections = 0;  ///< open connections at once; 0: no limit
   std::size_t max_idle_connections = 64;
   std::chrono::seconds max_idle_time{60};  ///< an idle connection older than this is not used again
@@ -55,7 +55,7 @@ struct CurlOptions {
   bool read_cleartext = true;
   /// HOST:PORT:ADDRESS[,ADDRESS]... entries that answer instead of DNS. Addresses are numeric; a loopback HOST has
   /// none but loopback ones.
-  std::vector<std::string> resolve = {};
+  std::vector<std::string> resolve{};
 };
 
 /// An engine over libcurl. Fails with invalid_options if a file is missing, an option is malformed or contradicts

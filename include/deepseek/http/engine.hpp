@@ -14,8 +14,8 @@
 DEEPSEEK_BEGIN_NAMESPACE
 
 struct HttpHeader {
-  std::string name = {};
-  std::string value = {};
+  std::string name{};
+  std::string value{};
 };
 
 /// A request body. Rewindable: read() may be called again from any offset (a new attempt, a lost
@@ -47,18 +47,18 @@ struct HttpTimeouts {
 
 struct HttpRequest {
   std::string method = "POST";
-  std::string url = {};                  ///< absolute, http or https
-  std::vector<HttpHeader> headers = {};  ///< checked: no CR, LF or NUL
-  std::shared_ptr<HttpBody> body = {};   ///< null: none
-  HttpTimeouts timeouts = {};
-  HttpLimits limits = {};
+  std::string url{};                  ///< absolute, http or https
+  std::vector<HttpHeader> headers{};  ///< checked: no CR, LF or NUL
+  std::shared_ptr<HttpBody> body{};   ///< null: none
+  HttpTimeouts timeouts{};
+  HttpLimits limits{};
 };
 
 /// The response head. Borrowed: valid during on_head() only.
 struct HttpHead {
   int status = 0;
-  int version = 0;              ///< 10, 11, 20
-  std::string_view block = {};  ///< header lines as received, CR LF between them, without the status line
+  int version = 0;           ///< 10, 11, 20
+  std::string_view block{};  ///< header lines as received, CR LF between them, without the status line
 
   /// The value of the first header of that name (any case), without surrounding blanks; empty if none.
   std::string_view header(std::string_view name) const noexcept;
@@ -80,8 +80,8 @@ struct HttpEnd {
   bool clean = false;
   bool head_complete = false;            ///< the empty line after the headers came
   ErrorCode code = ErrorCode::internal;  ///< why, if not clean
-  std::string cause = {};                ///< the engine's own words, one line
-  HttpTimings timings = {};
+  std::string cause{};                   ///< the engine's own words, one line
+  HttpTimings timings{};
 };
 
 /// Receives one response, on the loop: on_head at most once, on_data any number of times, then on_end

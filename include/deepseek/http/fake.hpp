@@ -30,8 +30,8 @@ struct FakeReply {
   };
   int status = 200;
   int version = 11;
-  std::vector<HttpHeader> headers = {};
-  std::vector<FakeChunk> chunks = {};
+  std::vector<HttpHeader> headers{};
+  std::vector<FakeChunk> chunks{};
   End end = End::clean;
   ErrorCode code = ErrorCode::connection_lost;
   std::chrono::microseconds head_after{0};  ///< waited for before the head
@@ -39,10 +39,10 @@ struct FakeReply {
 
 /// What a request looked like.
 struct FakeRequest {
-  std::string method = {};
-  std::string url = {};
-  std::vector<HttpHeader> headers = {};
-  std::string body = {};
+  std::string method{};
+  std::string url{};
+  std::vector<HttpHeader> headers{};
+  std::string body{};
   /// The first header of that name (any case); empty if none.
   std::string header(std::string_view name) const;
 };

@@ -68,10 +68,10 @@ DEEPSEEK_DECL std::vector<std::shared_ptr<Policy>> all_policies(const ClientOpti
   if (options.degrade.any()) add(make_degrade_policy(options.degrade, cache));
   if (options.resume.enabled) add(make_resume_policy(options.resume));
   if (options.single_flight.enabled) add(make_single_flight_policy(options.single_flight, base_urls));
-  if (options.cost) add(make_cost_policy(*options.cost, options.clock, options.metrics));
+  if (options.cost) add(make_cost_policy(options.cost, options.clock, options.metrics));
   const auto shared_budget = make_watched_budget(options.shared_budget, observe);
   if (options.limiter)
-    add(make_limit_policy(*options.limiter, shared_budget, options.metrics));
+    add(make_limit_policy(options.limiter, shared_budget, options.metrics));
   else if (options.limits.any() || shared_budget)
     add(make_limit_policy(*Limiter::create(options.limits), shared_budget, options.metrics));
   policies.insert(policies.end(), options.policies.begin(), options.policies.end());

@@ -43,35 +43,35 @@ inline constexpr const char* v4_pro = "deepseek-v4-pro";
 
 /// A chat request. An empty optional is not sent; there is no `stream` field: the verb decides.
 struct ChatRequest {
-  std::vector<Message> messages = {};
-  std::string model = {};                            ///< empty: ClientOptions::model
-  std::optional<std::string> thinking = {};          ///< enabled (the service's default), disabled
-  std::optional<std::string> reasoning_effort = {};  ///< none, low, high, max
-  std::optional<std::int64_t> max_tokens = {};       ///< 1 ... 393216; reasoning counts
-  std::optional<std::string> response_format = {};   ///< text, json_object (the prompt must say "json")
-  std::vector<std::string> stop = {};                ///< up to 16
-  std::optional<bool> include_usage = {};            ///< stream_options; sent on streams only
-  std::optional<double> temperature = {};            ///< 0 ... 2; no effect while thinking
-  std::optional<double> top_p = {};                  ///< (0, 1]
-  std::vector<Tool> tools = {};                      ///< up to 128
-  std::optional<ToolChoice> tool_choice = {};
-  std::optional<bool> logprobs = {};
-  std::optional<int> top_logprobs = {};          ///< 0 ... 20, needs logprobs
-  std::optional<std::string> user_id = {};       ///< [a-zA-Z0-9_-]{1,512}: isolates cache and scheduling
-  std::optional<double> frequency_penalty = {};  ///< -2 ... 2; accepted without effect
-  std::optional<double> presence_penalty = {};   ///< -2 ... 2; accepted without effect
-  std::optional<std::string> safety_check = {};  ///< level: low, high
-  std::optional<bool> title = {};                ///< ask for a conversation title
-  RawJson extra = {};                            ///< further top-level members, as one JSON object
+  std::vector<Message> messages{};
+  std::string model{};                            ///< empty: ClientOptions::model
+  std::optional<std::string> thinking{};          ///< enabled (the service's default), disabled
+  std::optional<std::string> reasoning_effort{};  ///< none, low, high, max
+  std::optional<std::int64_t> max_tokens{};       ///< 1 ... 393216; reasoning counts
+  std::optional<std::string> response_format{};   ///< text, json_object (the prompt must say "json")
+  std::vector<std::string> stop{};                ///< up to 16
+  std::optional<bool> include_usage{};            ///< stream_options; sent on streams only
+  std::optional<double> temperature{};            ///< 0 ... 2; no effect while thinking
+  std::optional<double> top_p{};                  ///< (0, 1]
+  std::vector<Tool> tools{};                      ///< up to 128
+  std::optional<ToolChoice> tool_choice{};
+  std::optional<bool> logprobs{};
+  std::optional<int> top_logprobs{};          ///< 0 ... 20, needs logprobs
+  std::optional<std::string> user_id{};       ///< [a-zA-Z0-9_-]{1,512}: isolates cache and scheduling
+  std::optional<double> frequency_penalty{};  ///< -2 ... 2; accepted without effect
+  std::optional<double> presence_penalty{};   ///< -2 ... 2; accepted without effect
+  std::optional<std::string> safety_check{};  ///< level: low, high
+  std::optional<bool> title{};                ///< ask for a conversation title
+  RawJson extra{};                            ///< further top-level members, as one JSON object
 };
 
 /// One alternative of a reply. DeepSeek sends one; other servers may send `n`.
 struct ChatChoice {
   int index = 0;
-  Message message = {};
-  std::string finish_reason = {};  ///< empty: none came
-  RawJson logprobs = {};           ///< {"content":[...],"reasoning_content":[...]} as sent; streams: joined
-  RawJson extra = {};              ///< unknown members of the choice
+  Message message{};
+  std::string finish_reason{};  ///< empty: none came
+  RawJson logprobs{};           ///< {"content":[...],"reasoning_content":[...]} as sent; streams: joined
+  RawJson extra{};              ///< unknown members of the choice
 };
 
 /// Where the time of a call went; zero: that phase did not happen. All since the call began except
@@ -88,7 +88,7 @@ struct Timings {
 /// Facts about how a reply came.
 struct CallInfo {
   int attempts = 1;
-  std::string trace_id = {};  ///< x-ds-trace-id
+  std::string trace_id{};  ///< x-ds-trace-id
   int http_status = 0;
   int http_version = 0;  ///< 11, 20; 0: not HTTP
   bool reused_connection = false;
@@ -97,26 +97,26 @@ struct CallInfo {
   std::string cache = "off";      ///< off, miss, or the level that answered: memory, redis, disk
   int retries = 0;                ///< of the attempts, those that repeated a failed one
   int hedges = 0;                 ///< of the attempts, those made beside one that was slow to answer
-  std::string endpoint = {};      ///< base URL of the server that answered; empty: none was asked
-  std::string degraded = {};  ///< how it is less than was asked for (a fallback model, a stale copy); empty: it is not
-  std::string degraded_because = {};  ///< the error of the answer that was asked for, one line; empty: it is not
-  int resumed = 0;                    ///< how often the answer broke off and was gone on with
-  Timings timings = {};
+  std::string endpoint{};         ///< base URL of the server that answered; empty: none was asked
+  std::string degraded{};  ///< how it is less than was asked for (a fallback model, a stale copy); empty: it is not
+  std::string degraded_because{};  ///< the error of the answer that was asked for, one line; empty: it is not
+  int resumed = 0;                 ///< how often the answer broke off and was gone on with
+  Timings timings{};
 };
 
 /// A whole reply, or what came of it (Error::partial()). FIM completions answer in the same type:
 /// content() is the inserted text.
 struct ChatReply {
-  std::string id = {};
-  std::string object = {};
+  std::string id{};
+  std::string object{};
   std::int64_t created = 0;
-  std::string model = {};  ///< the name that answered; may differ from the one asked for
-  std::string system_fingerprint = {};
-  std::vector<ChatChoice> choices = {};
-  std::optional<Usage> usage = {};
-  std::string title = {};
-  RawJson extra = {};  ///< unknown top-level members
-  CallInfo info = {};
+  std::string model{};  ///< the name that answered; may differ from the one asked for
+  std::string system_fingerprint{};
+  std::vector<ChatChoice> choices{};
+  std::optional<Usage> usage{};
+  std::string title{};
+  RawJson extra{};  ///< unknown top-level members
+  CallInfo info{};
 
   // The first choice, which is the only one on DeepSeek. Empty if there is none.
   const std::string& content() const noexcept;
@@ -130,9 +130,9 @@ struct ChatReply {
 /// A piece of a tool call. id, type and name come once per call.
 struct ToolCallDelta {
   int index = 0;
-  std::string_view id = {};
-  std::string_view name = {};
-  std::string_view arguments = {};
+  std::string_view id{};
+  std::string_view name{};
+  std::string_view arguments{};
 };
 
 namespace detail {
@@ -140,16 +140,16 @@ struct ChunkAccess;
 
 /// Plain views over one decoded chunk; who owns the bytes is the holder's business.
 struct ChunkFields {
-  std::string_view raw = {};
-  std::string_view content = {};
-  std::string_view reasoning_content = {};
-  std::string_view finish_reason = {};
-  std::string_view id = {};
-  std::string_view model = {};
-  std::string_view system_fingerprint = {};
-  std::string_view role = {};
-  std::string_view title = {};
-  std::string_view logprobs = {};
+  std::string_view raw{};
+  std::string_view content{};
+  std::string_view reasoning_content{};
+  std::string_view finish_reason{};
+  std::string_view id{};
+  std::string_view model{};
+  std::string_view system_fingerprint{};
+  std::string_view role{};
+  std::string_view title{};
+  std::string_view logprobs{};
   const ToolCallDelta* tool_calls = nullptr;
   std::size_t tool_call_count = 0;
   const Usage* usage = nullptr;
@@ -203,7 +203,7 @@ class ChatChunk {
 
  private:
   friend struct detail::ChunkAccess;
-  detail::ChunkFields fields_ = {};
+  detail::ChunkFields fields_{};
   std::shared_ptr<const void> owned_;
 };
 

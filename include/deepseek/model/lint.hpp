@@ -11,8 +11,8 @@ DEEPSEEK_BEGIN_NAMESPACE
 
 /// What the lint must know beside the request.
 struct LintContext {
-  bool deepseek = true;                 ///< the endpoint is DeepSeek: its own rules apply, not only those of any server
-  std::string_view default_model = {};  ///< what a request without a model is sent with
+  bool deepseek = true;              ///< the endpoint is DeepSeek: its own rules apply, not only those of any server
+  std::string_view default_model{};  ///< what a request without a model is sent with
 };
 
 /// The first reason why the request would be refused, as invalid_request with advice; or nothing.

@@ -14,7 +14,7 @@ struct Usage {
   std::int64_t prompt_cache_hit_tokens = 0;  ///< or prompt_tokens_details.cached_tokens where only that is sent
   std::int64_t prompt_cache_miss_tokens = 0;
   std::int64_t reasoning_tokens = 0;  ///< completion_tokens_details.reasoning_tokens
-  RawJson raw = {};                   ///< the object as sent
+  RawJson raw{};                      ///< the object as sent
 };
 
 DEEPSEEK_END_NAMESPACE

@@ -15,8 +15,8 @@ DEEPSEEK_BEGIN_NAMESPACE
 
 /// What the life of an answer may depend on.
 struct CacheQuery {
-  std::string_view operation = {};  ///< "chat", "completion"
-  std::string_view model = {};
+  std::string_view operation{};  ///< "chat", "completion"
+  std::string_view model{};
   std::uint64_t tokens = 0;         ///< estimated, of the prompt and the answer
   std::uint64_t request_bytes = 0;  ///< of the request's canonical form
   bool stream = false;
@@ -54,11 +54,11 @@ enum class CacheDigest { sha256, md5 };
 struct CacheOptions {
   /// Bytes of the memory level, from 64 KiB; 64 MiB is a good start. 0: no memory level of the client's own.
   std::uint64_t memory_bytes = 0;
-  std::shared_ptr<CacheStore> memory = {};  ///< a memory level shared with other clients, instead of memory_bytes
-  std::shared_ptr<CacheStore> redis = {};   ///< deepseek::redis(...), component deepseek::redis
-  std::shared_ptr<CacheStore> disk = {};    ///< deepseek::sqlite(...), component deepseek::sqlite
+  std::shared_ptr<CacheStore> memory{};  ///< a memory level shared with other clients, instead of memory_bytes
+  std::shared_ptr<CacheStore> redis{};   ///< deepseek::redis(...), component deepseek::redis
+  std::shared_ptr<CacheStore> disk{};    ///< deepseek::sqlite(...), component deepseek::sqlite
 
-  CacheTtl ttl = {};  ///< null: cache_ttl_by_complexity
+  CacheTtl ttl{};  ///< null: cache_ttl_by_complexity
   /// The life of each answer is shortened or lengthened by up to this share, so that answers that came together do
   /// not all end together. 0 to 0.9.
   double ttl_jitter = 0.1;
@@ -69,9 +69,9 @@ struct CacheOptions {
   std::uint64_t max_entry_bytes = 8 * 1024 * 1024;  ///< longer answers are not kept
   CacheDigest digest = CacheDigest::sha256;
   /// Part of every key: clients with different scopes never see each other's answers, wherever they are kept.
-  std::string scope = {};
-  Function<double()> random = {};  ///< uniform in [0, 1), called on the loop; null: a generator of the cache's own
-  CacheNotice notice = {};         ///< null: nobody is told
+  std::string scope{};
+  Function<double()> random{};  ///< uniform in [0, 1), called on the loop; null: a generator of the cache's own
+  CacheNotice notice{};         ///< null: nobody is told
 
   /// True if there is a level.
   bool any() const noexcept { return memory_bytes != 0 || memory || redis || disk; }
@@ -82,8 +82,8 @@ std::optional<Error> check(const CacheOptions& options);
 
 /// One level at one moment.
 struct CacheLevelStats {
-  std::string_view level = {};
-  CacheStats stats = {};
+  std::string_view level{};
+  CacheStats stats{};
 };
 
 /// The policy at Phase::cache. On the loop only, except stats().

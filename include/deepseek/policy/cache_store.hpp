@@ -17,13 +17,13 @@ DEEPSEEK_BEGIN_NAMESPACE
 /// How long a kept reply is good for. By the wall clock: entries outlive a process and are shared by several. An
 /// entry that was written in the future (a clock has jumped back) is not used.
 struct CacheTimes {
-  WallTime written = {};
-  WallTime fresh_until = {};  ///< answers calls until then
-  WallTime keep_until = {};   ///< kept until then, for a policy that would rather give an old answer than none
+  WallTime written{};
+  WallTime fresh_until{};  ///< answers calls until then
+  WallTime keep_until{};   ///< kept until then, for a policy that would rather give an old answer than none
 
-  bool fresh(WallTime now) const noexcept { return now < fresh_until && !from_future(now); }
-  bool kept(WallTime now) const noexcept { return now < keep_until && !from_future(now); }
-  bool from_future(WallTime now) const noexcept { return written > now + std::chrono::minutes(5); }
+  bool fresh(WallTime now) const noexcept;
+  bool kept(WallTime now) const noexcept;
+  bool from_future(WallTime now) const noexcept;
 };
 
 /// One kept reply: its bytes, the same in every store, with a checksum over them and the key. Immutable, shared between
@@ -39,8 +39,8 @@ class CacheEntry {
  private:
   friend class CacheEntryWriter;
   CacheEntry() = default;
-  CacheTimes times_ = {};
-  std::string bytes_ = {};
+  CacheTimes times_{};
+  std::string bytes_{};
 };
 using CacheEntryPtr = std::shared_ptr<const CacheEntry>;
 
@@ -55,7 +55,7 @@ struct CacheStats {
   std::uint64_t bytes = 0;           ///< 0 for a store that does not know
   /// Why entries and bytes could not be told: what the store stands on is damaged, foreign or out of reach (io_error).
   /// Nothing: they could. Damage that only reading an entry would meet is not looked for.
-  std::optional<Error> trouble = {};
+  std::optional<Error> trouble{};
 };
 
 /// Told what a person who runs the program should know: a file set aside, a server that cannot be reached. One line

@@ -38,8 +38,8 @@ struct TokenPrice {
 };
 
 struct ModelPrice {
-  std::string model = {};
-  TokenPrice price = {};
+  std::string model{};
+  TokenPrice price{};
 };
 
 /// Hours in which prices are others, in UTC.
@@ -52,11 +52,11 @@ struct PriceHours {
 
 /// Prices as data. They change often: replace the table when they do, CostMeter::set_prices().
 struct PriceTable {
-  std::string date = {};         ///< when they were looked up, "2026-11-23"
+  std::string date{};            ///< when they were looked up, "2026-11-23"
   std::string currency = "USD";  ///< three letters
-  std::vector<ModelPrice> models = {};
-  std::vector<PriceHours> hours = {};      ///< the first that fits counts
-  std::vector<std::string> holidays = {};  ///< days ("2027-01-01") on which `hours` do not apply
+  std::vector<ModelPrice> models{};
+  std::vector<PriceHours> hours{};      ///< the first that fits counts
+  std::vector<std::string> holidays{};  ///< days ("2027-01-01") on which `hours` do not apply
 };
 
 /// What api.deepseek.com asked in November 2026, in US dollars: peak hours on working days at twice the price. Chinese
@@ -67,14 +67,14 @@ std::optional<Error> check(const PriceTable& table);
 
 /// A ceiling. Zero: none.
 struct Budget {
-  Money total = {};    ///< since the meter was made
-  Money per_day = {};  ///< of one day in UTC
+  Money total{};    ///< since the meter was made
+  Money per_day{};  ///< of one day in UTC
 };
 
 struct CostOptions {
   PriceTable prices = default_prices();
-  Budget budget = {};       ///< of all calls together
-  Budget user_budget = {};  ///< of the calls with one user id; no id counts as one
+  Budget budget{};       ///< of all calls together
+  Budget user_budget{};  ///< of the calls with one user id; no id counts as one
   /// Users and models that are told apart, each. All others share one more: for the report, and for their budget.
   std::uint32_t max_names = 10'000;
 };
@@ -83,28 +83,29 @@ std::optional<Error> check(const CostOptions& options);
 /// What some calls used.
 struct UsageTotals {
   std::uint64_t attempts = 0;  ///< that used anything
-  TokenUsage tokens = {};      ///< as the service counted
-  Money cost = {};             ///< of those tokens
+  TokenUsage tokens{};         ///< as the service counted
+  Money cost{};                ///< of those tokens
   /// Attempts that broke off before the service said what they used, and what they were estimated at. The ceilings
   /// count it.
   std::uint64_t uncertain_attempts = 0;
-  Money uncertain_cost = {};
+  Money uncertain_cost{};
 };
 
 struct CostReport {
-  std::string currency = {};
-  std::string price_date = {};
-  UsageTotals all = {};
-  UsageTotals today = {};                                        ///< of the day (UTC) of the latest attempt
-  Money reserved = {};                                           ///< for attempts under way
-  std::vector<std::pair<std::string, UsageTotals>> models = {};  ///< in the order they were first asked
-  std::vector<std::pair<std::string, UsageTotals>> users = {};   ///< the same; "" is the calls without a user id
+  std::string currency{};
+  std::string price_date{};
+  UsageTotals all{};
+  UsageTotals today{};                                        ///< of the day (UTC) of the latest attempt
+  Money reserved{};                                           ///< for attempts under way
+  std::vector<std::pair<std::string, UsageTotals>> models{};  ///< in the order they were first asked
+  std::vector<std::pair<std::string, UsageTotals>> users{};   ///< the same; "" is the calls without a user id
 };
 
 /// The policy at Phase::admission, before the limits: reserves what an attempt is estimated to cost (its weight at the
 /// price of output) and refuses it with budget_exceeded if that does not fit under a ceiling; books at its end what it
 /// did cost. A ceiling can be exceeded by as much as answers under way grow beyond their estimate: set max_tokens.
-/// `clock` null: the system's. `metrics` may be null: told what tokens cost, of those that are known.
+/// `meter` may not be empty. `clock` null: the system's. `metrics` may be null: told what tokens cost, of those that
+/// are known.
 std::shared_ptr<Policy> make_cost_policy(CostMeter meter, std::shared_ptr<Clock> clock = nullptr,
                                          std::shared_ptr<MetricSink> metrics = nullptr);
 

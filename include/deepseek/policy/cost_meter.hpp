@@ -22,11 +22,14 @@ class CostBook;
 }
 
 /// Counts what calls cost, and keeps the ceilings. Safe from all threads; copies are one meter, which several clients
-/// may share.
+/// may share. An empty one counts nothing.
 class CostMeter {
  public:
+  CostMeter() noexcept = default;
   static Result<CostMeter> create(CostOptions options);
-  /// Puts other prices in force; attempts under way keep the old ones. The currency must stay.
+  explicit operator bool() const noexcept { return book_ != nullptr; }
+  /// Puts other prices in force; attempts under way keep the old ones. The currency must stay. An empty meter
+  /// takes none.
   std::optional<Error> set_prices(PriceTable table);
   /// What these tokens cost at that moment. A model that is not in the table costs what its dearest does.
   Money cost(std::string_view model, const TokenUsage& usage, WallTime when) const;

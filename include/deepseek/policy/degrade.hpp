@@ -46,9 +46,9 @@ class Degradation {
 /// for what it is or whose key was, a filtered answer, a cancelled call, one whose deadline passed, and never once a
 /// part of the answer was delivered.
 struct DegradeOptions {
-  std::vector<Degradation> steps = {};  ///< at most 16
+  std::vector<Degradation> steps{};  ///< at most 16
 
-  bool any() const noexcept { return !steps.empty(); }
+  bool any() const noexcept;
   bool uses_cache() const noexcept;
 };
 

@@ -19,8 +19,8 @@ DEEPSEEK_BEGIN_NAMESPACE
 struct FailoverOptions {
   int failures_to_cool = 3;                     ///< failures in a row; a refused connection or credential needs but one
   std::chrono::milliseconds cool_down{10'000};  ///< doubles up to eightfold while it goes on failing
-  std::string region = {};                      ///< where this process is; empty: anywhere
-  std::string zone = {};
+  std::string region{};                         ///< where this process is; empty: anywhere
+  std::string zone{};
 };
 
 /// Why these options cannot be used; nothing: they can.

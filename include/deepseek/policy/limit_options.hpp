@@ -2,7 +2,6 @@
 #pragma once
 #include <chrono>
 #include <cstdint>
-#include <optional>
 
 #include <deepseek/config.hpp>
 
@@ -34,9 +33,9 @@ struct Limits {
 
 /// The limits of a client, or of all clients that share a Limiter. A call must fit into all that apply to it.
 struct LimitOptions : Limits {
-  std::optional<Limits> per_key = {};    ///< of the calls that use one API key or other credential
-  std::optional<Limits> per_model = {};  ///< of the calls to one model
-  std::optional<Limits> per_user = {};   ///< of the calls with one user id; no id counts as one
+  Limits per_key{};    ///< of the calls that use one API key or other credential
+  Limits per_model{};  ///< of the calls to one model
+  Limits per_user{};   ///< of the calls with one user id; no id counts as one
   /// Keys, models and user ids that are told apart, each. When so many are in use at once, all others share one more.
   std::uint32_t max_partitions = 1024;
   /// Calls that may wait. Of 8 that may go while both kinds wait, 7 are interactive and one is a batch call; equals

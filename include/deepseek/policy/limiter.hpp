@@ -21,12 +21,16 @@ class LimiterCore;
 std::optional<Error> check(const LimitOptions& options);
 
 /// Takes and returns slots and tokens. Safe from all threads; clients that share one share its limits (they must share
-/// a clock too). Copies are one limiter.
+/// a clock too). Copies are one limiter. An empty one limits nothing.
 class Limiter {
  public:
+  Limiter() noexcept = default;
   static Result<Limiter> create(const LimitOptions& options);
+  explicit operator bool() const noexcept { return core_ != nullptr; }
+  /// All zero if empty.
   LimiterState state() const;
-  const LimitOptions& options() const noexcept;
+  /// Of an empty one: no limits.
+  LimitOptions options() const;
 
  private:
   friend std::shared_ptr<Policy> make_limit_policy(Limiter limiter, std::shared_ptr<SharedBudget> shared,

@@ -14,8 +14,8 @@ DEEPSEEK_BEGIN_NAMESPACE
 
 /// What an attempt asks of a SharedBudget. Borrowed for the call.
 struct BudgetAsk {
-  std::string_view model = {};
-  std::string_view user_id = {};
+  std::string_view model{};
+  std::string_view user_id{};
   std::uint64_t tokens = 0;  ///< estimated
 };
 

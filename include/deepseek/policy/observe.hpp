@@ -12,14 +12,14 @@ DEEPSEEK_BEGIN_NAMESPACE
 
 /// What is told of each call, and to whom.
 struct ObserveOptions {
-  std::shared_ptr<MetricSink> metrics = {};  ///< null: nothing is counted
-  std::shared_ptr<LogSink> log = {};         ///< null: nothing is logged
+  std::shared_ptr<MetricSink> metrics{};  ///< null: nothing is counted
+  std::shared_ptr<LogSink> log{};         ///< null: nothing is logged
   /// Records below are not made. Calls that went well are `info`, failed ones `error`; attempts `debug` and `warn`.
   LogLevel log_level = LogLevel::info;
   /// Sends W3C trace context: each attempt carries a `traceparent` with a span id of its own, in the trace that the
   /// call's own `traceparent` header names, else in a new one. Off: a header of the caller's travels as it is.
   bool traceparent = false;
-  std::shared_ptr<const Clock> clock = {};  ///< null: the system's
+  std::shared_ptr<const Clock> clock{};  ///< null: the system's
 };
 
 /// Policies at Phase::observe_operation and Phase::observe_attempt, for one client; none if nothing is wanted. They

@@ -28,14 +28,14 @@ class Pipeline {
 
 /// What the policies that every client has are made from. `transport` is the pipeline's.
 struct BasePolicies {
-  std::vector<Endpoint> endpoints = {};
-  std::shared_ptr<const Transport> transport = {};
-  RetryOptions retry = {};
-  FailoverOptions failover = {};
-  BreakerOptions breaker = {};
+  std::vector<Endpoint> endpoints{};
+  std::shared_ptr<const Transport> transport{};
+  RetryOptions retry{};
+  FailoverOptions failover{};
+  BreakerOptions breaker{};
   const ObserveOptions* observe = nullptr;  ///< who is told when a breaker changes; null: nobody. Read at once
-  std::shared_ptr<const Clock> clock = {};  ///< null: the system's
-  HedgeOptions hedge = {};
+  std::shared_ptr<const Clock> clock{};     ///< null: the system's
+  HedgeOptions hedge{};
 };
 /// Deadline, retry (where something may be repeated or learned), hedge (where it is wanted), route with its breakers,
 /// authorise.

@@ -137,11 +137,11 @@ Result<std::vector<Reply>> parse_script(std::string_view text, const std::string
 
 /// What the double received.
 struct ReceivedRequest {
-  std::string method = {};
-  std::string path = {};  ///< without the query
-  std::string query = {};
-  std::vector<HttpHeader> headers = {};
-  std::string body = {};
+  std::string method{};
+  std::string path{};  ///< without the query
+  std::string query{};
+  std::vector<HttpHeader> headers{};
+  std::string body{};
   std::uint64_t connection = 0;  ///< counts from 1; equal for requests that share a connection
   /// First header of this name, case-insensitive; empty if there is none.
   std::string header(std::string_view name) const;
@@ -162,16 +162,16 @@ struct DoubleOptions {
   std::uint16_t port = 0;  ///< on loopback; 0: the kernel chooses
   Certificate certificate = Certificate::none;
   bool require_tls13 = false;
-  std::string key = {};                   ///< the only key accepted; empty: any non-empty one
-  std::size_t max_concurrent = 0;         ///< requests at once, 429 beyond; 0: no cap
-  std::size_t requests_kept = 100'000;    ///< of requests(); older ones are dropped
-  bool check_requests = true;             ///< refuse what the service refuses
-  bool loop_script = false;               ///< begin the script again when it is used up
-  std::string record_upstream = {};       ///< base URL: forward instead of playing, and record (command: --record)
-  std::string record_file = {};           ///< where; appended, one JSON object a line, without Authorization
-  std::string upstream_ca_file = {};      ///< authorities for an https upstream; empty: the system's
-  std::vector<RecordedCall> replay = {};  ///< answers requests like the recorded ones; others get 404
-  bool replay_timing = true;              ///< with the recorded pace
+  std::string key{};                    ///< the only key accepted; empty: any non-empty one
+  std::size_t max_concurrent = 0;       ///< requests at once, 429 beyond; 0: no cap
+  std::size_t requests_kept = 100'000;  ///< of requests(); older ones are dropped
+  bool check_requests = true;           ///< refuse what the service refuses
+  bool loop_script = false;             ///< begin the script again when it is used up
+  std::string record_upstream{};        ///< base URL: forward instead of playing, and record (command: --record)
+  std::string record_file{};            ///< where; appended, one JSON object a line, without Authorization
+  std::string upstream_ca_file{};       ///< authorities for an https upstream; empty: the system's
+  std::vector<RecordedCall> replay{};   ///< answers requests like the recorded ones; others get 404
+  bool replay_timing = true;            ///< with the recorded pace
 };
 
 /// The server. Starts in the constructor on a thread of its own and stops in the destructor, which closes

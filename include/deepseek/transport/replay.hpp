@@ -12,21 +12,21 @@ DEEPSEEK_BEGIN_NAMESPACE
 /// One recorded response: the head, then the body's chunks with their original boundaries and pace.
 struct RecordedChunk {
   std::chrono::microseconds after{0};  ///< since the chunk before (the first: since the request); up to a day
-  std::string data = {};
+  std::string data{};
 };
 struct RecordedResponse {
   int status = 200;  ///< 200 to 599 if the head is complete
-  std::vector<HttpHeader> headers = {};
-  std::vector<RecordedChunk> chunks = {};
+  std::vector<HttpHeader> headers{};
+  std::vector<RecordedChunk> chunks{};
   bool head_complete = true;  ///< false: the connection broke inside the header block
   bool clean_end = true;      ///< false: the connection broke in the body
 };
 /// One recorded exchange. An empty member of the request matches anything.
 struct RecordedCall {
-  std::string method = {};
-  std::string path = {};     ///< as Operation::path
-  std::string request = {};  ///< body; compared byte for byte if not empty
-  RecordedResponse response = {};
+  std::string method{};
+  std::string path{};     ///< as Operation::path
+  std::string request{};  ///< body; compared byte for byte if not empty
+  RecordedResponse response{};
 };
 
 /// Reads the JSON-lines file that `deepseek double --record` writes. One call a line, every key optional,

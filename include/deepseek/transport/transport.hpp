@@ -31,7 +31,7 @@ enum class FrameKind {
 
 /// One message of a reply. Borrowed: valid until on_frame() returns.
 struct Frame {
-  std::string_view data = {};  ///< JSON text, or bytes if `binary`
+  std::string_view data{};  ///< JSON text, or bytes if `binary`
   FrameKind kind = FrameKind::data;
   bool binary = false;  ///< audio or a file's bytes: for transports whose replies are not JSON alone
 };
@@ -44,9 +44,9 @@ struct Operation {
     beta_only,         ///< refused where there is no /beta (prefix completion)
     host_root,         ///< a final /v1 or /beta dropped (balance)
   };
-  std::string_view name = {};    ///< "chat", "completion", "models", "balance": static storage
-  std::string_view method = {};  ///< "POST", "GET": static storage
-  std::string_view path = {};    ///< "/chat/completions": static storage
+  std::string_view name{};    ///< "chat", "completion", "models", "balance": static storage
+  std::string_view method{};  ///< "POST", "GET": static storage
+  std::string_view path{};    ///< "/chat/completions": static storage
   Base base = Base::plain;
   bool stream = false;  ///< the reply is an event stream
 };
@@ -91,12 +91,15 @@ struct TokenUsage {
   std::uint64_t cached_prompt = 0;
   std::uint64_t completion = 0;
   std::uint64_t reasoning = 0;
+
+  /// False while all are zero: nobody said.
+  bool told() const noexcept { return prompt != 0 || completion != 0; }
 };
 
 /// The text of an answer that broke off. Borrowed from its decoder.
 struct AnswerSoFar {
-  std::string_view content = {};
-  std::string_view reasoning = {};
+  std::string_view content{};
+  std::string_view reasoning{};
 };
 
 /// Decodes the frames of one call and judges its end. Supplied by the codec, so that whoever produces
@@ -149,15 +152,15 @@ class RequestCodec {
 struct AttemptFacts {
   int http_status = 0;
   int http_version = 0;
-  std::string trace_id = {};
+  std::string trace_id{};
   std::uint64_t bytes_received = 0;  ///< of bodies, keep-alives included
   std::uint64_t keep_alives = 0;     ///< comment lines and leading blank lines
-  HttpTimings http = {};
+  HttpTimings http{};
   std::chrono::microseconds first_token{0};  ///< since the call began; zero: none came
-  std::optional<std::chrono::milliseconds> retry_after = {};
+  std::optional<std::chrono::milliseconds> retry_after{};
   /// Set beside or instead of retry_after if the server named a date. Needs the wall clock.
-  std::optional<WallTime> retry_at = {};
-  std::optional<TokenUsage> usage = {};  ///< set before the end; nothing: the reply did not say
+  WallTime retry_at{};
+  TokenUsage usage{};  ///< set before the end; not told(): the reply did not say
 };
 
 /// Facts gathered while a call runs: of the attempt now, and of the operation over all its attempts.
@@ -170,11 +173,11 @@ struct CallFacts : AttemptFacts {
   std::chrono::microseconds total{0};  ///< set at the end of the operation
   std::chrono::nanoseconds waited{0};  ///< for this client's own limits
   double cost = 0;                     ///< of the attempts whose usage is known, by the client's price table
-  std::string currency = {};           ///< of `cost`, ISO 4217 in lower case; empty: no cost was booked
+  std::string currency{};              ///< of `cost`, ISO 4217 in lower case; empty: no cost was booked
   // Words in static storage.
-  std::string_view cache_level = {};  ///< what answered: "memory", "redis", "disk"; "miss"; empty: no cache was asked
-  std::string_view degraded = {};     ///< how the answer is less than was asked for; empty: it is not
-  std::optional<Error> degraded_because = {};  ///< set with `degraded`: what the answer that was asked for failed with
+  std::string_view cache_level{};  ///< what answered: "memory", "redis", "disk"; "miss"; empty: no cache was asked
+  std::string_view degraded{};     ///< how the answer is less than was asked for; empty: it is not
+  std::optional<Error> degraded_because{};  ///< set with `degraded`: what the answer that was asked for failed with
 
   /// Forgets the attempt before and counts one more.
   void begin_attempt();
@@ -183,22 +186,22 @@ struct CallFacts : AttemptFacts {
 /// One operation on its way. Made by the api layer, seen by every policy, executed by a transport. On
 /// the loop only, except where a member says otherwise.
 struct Call {
-  Operation operation = {};
-  std::string body = {};                 ///< JSON request; empty for GET. Changed by whoever asks `codec` for another
-                                         ///< one, and only between attempts.
-  std::vector<HttpHeader> headers = {};  ///< extra headers of the user, and of policies
-  Timeouts timeouts = {};
-  SizeLimits limits = {};
-  TimePoint started = {};
-  std::optional<TimePoint> deadline = {};  ///< absolute, over all attempts
-  std::shared_ptr<Decoder> decoder = {};
-  std::shared_ptr<const Endpoint> endpoint = {};  ///< chosen by the route policy
-  Secret authorization = {};                      ///< header value, set by the authoriser
-  CallFacts facts = {};
+  Operation operation{};
+  std::string body{};                 ///< JSON request; empty for GET. Changed by whoever asks `codec` for another
+                                      ///< one, and only between attempts.
+  std::vector<HttpHeader> headers{};  ///< extra headers of the user, and of policies
+  Timeouts timeouts{};
+  SizeLimits limits{};
+  TimePoint started{};
+  std::optional<TimePoint> deadline{};  ///< absolute, over all attempts
+  std::shared_ptr<Decoder> decoder{};
+  std::shared_ptr<const Endpoint> endpoint{};  ///< chosen by the route policy
+  Secret authorization{};                      ///< header value, set by the authoriser
+  CallFacts facts{};
 
   // What policies need to know of the request, told by the codec: they never parse the body.
-  std::string model = {};               ///< that is asked; empty: the operation has none
-  std::string user_id = {};             ///< the service's end user; empty: none
+  std::string model{};                  ///< that is asked; empty: the operation has none
+  std::string user_id{};                ///< the service's end user; empty: none
   bool safe_to_repeat = true;           ///< before any byte was delivered
   std::uint64_t weight = 0;             ///< estimated tokens of prompt and answer, for budgets
   const RequestCodec* codec = nullptr;  ///< null: the request has no body that could be another
@@ -209,7 +212,7 @@ struct Call {
   // Of the route policy: where the last attempt went (-1: nowhere yet), since when (nothing: its end is known), and a
   // bit for each endpoint this call is done with.
   int endpoint_index = -1;
-  std::optional<TimePoint> asked_since = {};
+  std::optional<TimePoint> asked_since{};
   std::uint64_t endpoints_left = 0;
 
   bool ended = false;     ///< the operation is over: an attempt that comes too late is not started
@@ -218,9 +221,9 @@ struct Call {
   bool paused = false;
   /// Set by whoever holds the call now, and taken back when it passes the call on or ends it; runs on the loop when
   /// the call is given up. The holder must then end the call with that error exactly once.
-  Function<void(Error)> on_abort = {};
+  Function<void(Error)> on_abort{};
   /// Set beside on_abort by a holder that has frames to hold back; runs on the loop after `paused` has changed.
-  Function<void(bool)> on_pause = {};
+  Function<void(bool)> on_pause{};
 
   /// Holds frames back (true) or lets them go on (false), whoever holds the call now, or will.
   void pause(bool hold);

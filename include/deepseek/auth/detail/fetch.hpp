@@ -24,19 +24,19 @@ using EngineFactory = Function<Result<std::unique_ptr<HttpEngine>>()>;
 
 struct FetchRequest {
   std::string method = "GET";
-  std::string url = {};
-  std::vector<HttpHeader> headers = {};
-  Secret body = {};  ///< empty: none
+  std::string url{};
+  std::vector<HttpHeader> headers{};
+  Secret body{};  ///< empty: none
   std::chrono::milliseconds timeout{10'000};
   std::size_t max_bytes = 64 * 1024;  ///< of the reply's body
-  EngineFactory engine = {};
+  EngineFactory engine{};
 };
 
 /// A reply that came whole, whatever its status.
 struct FetchReply {
   int status = 0;
-  Secret body = {};
-  std::optional<std::chrono::milliseconds> retry_after = {};
+  Secret body{};
+  std::optional<std::chrono::milliseconds> retry_after{};
 };
 
 /// A loop and a thread of its own, shared by all sources of a process (one with an injected clock has its own). Not a

@@ -12,8 +12,8 @@ namespace detail {
 /// Where to connect to: a numeric IPv4 or IPv6 address with its port, or the path of a Unix socket.
 struct SocketAddress {
   static constexpr std::size_t capacity = 128;
-  alignas(8) unsigned char bytes[capacity] = {};  // a sockaddr
-  unsigned size = 0;                              // 0: none
+  alignas(8) unsigned char bytes[capacity]{};  // a sockaddr
+  unsigned size = 0;                           // 0: none
 };
 
 /// The address of a host that is written as a number; false if it is a name, which somebody has to resolve.

@@ -60,7 +60,7 @@ class Http1Connection final : public IoWatcher {
 class Http1Engine final : public HttpEngine {
  public:
   struct Options {
-    std::string unix_socket = {};
+    std::string unix_socket{};
     std::size_t max_idle_connections = 64;
     std::chrono::seconds max_idle_time{60};
     std::size_t read_buffer_bytes = 64 * 1024;

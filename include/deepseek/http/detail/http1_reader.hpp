@@ -58,9 +58,9 @@ class Http1Reader {
   std::uint64_t header_room_;
   std::uint64_t left_ = 0;  // of a counted body
   ChunkedReader chunks_;
-  std::string partial_;          // a head that came in pieces
-  std::string_view block_ = {};  // of the head last read
-  std::string_view data_ = {};
+  std::string partial_;       // a head that came in pieces
+  std::string_view block_{};  // of the head last read
+  std::string_view data_{};
   const char* fault_text_ = "";
   ErrorCode fault_code_ = ErrorCode::http_protocol;
   int status_ = 0;

@@ -28,29 +28,29 @@ inline constexpr std::size_t max_content_parts = 4096;  ///< of one message
 /// A piece of a tool call as read, before it is known which call it belongs to.
 struct CallPiece {
   std::int64_t index = -1;  ///< -1: none came
-  ToolCallDelta delta = {};
-  std::string_view type = {};
-  JsonValue function = {};
-  JsonValue whole = {};
-  std::string_view arguments_body = {};  ///< as sent, for the template; null data unless a string
-  bool plain = true;                     ///< nothing but index and arguments
-  bool strangers = false;                ///< members that this library does not know
+  ToolCallDelta delta{};
+  std::string_view type{};
+  JsonValue function{};
+  JsonValue whole{};
+  std::string_view arguments_body{};  ///< as sent, for the template; null data unless a string
+  bool plain = true;                  ///< nothing but index and arguments
+  bool strangers = false;             ///< members that this library does not know
 };
 
 /// What is known of a reply beside what stands in its structs. Most replies have none of it.
 struct ReplyNotes {
   struct Call {
     std::int64_t wire_index = -1;  ///< the newest call with an index owns its later pieces
-    MemberBag extra = {};
+    MemberBag extra{};
   };
   struct Choice {
-    MemberBag extra = {};
-    MemberBag message_extra = {};
-    MemberBag logprobs = {};
-    std::vector<Call> calls = {};
+    MemberBag extra{};
+    MemberBag message_extra{};
+    MemberBag logprobs{};
+    std::vector<Call> calls{};
   };
-  MemberBag extra = {};
-  std::vector<Choice> choices = {};
+  MemberBag extra{};
+  std::vector<Choice> choices{};
 
   Choice& choice(std::size_t place);
   Call& call(std::size_t place, std::size_t slot);
@@ -58,12 +58,12 @@ struct ReplyNotes {
 
 /// Where a second reply goes on with the first, and what reset() goes back to.
 struct ReplySeam {
-  ChatReply before = {};  ///< the first reply
+  ChatReply before{};  ///< the first reply
   std::uint64_t answer_bytes = 0;
   std::size_t overlap = 0;  ///< shortest that counts
   bool open = true;         ///< text of the second reply is held back: it may be an overlap
   bool added_up = false;    ///< the usage of both stands in the reply
-  std::string shown = {};   ///< what the chunk at the seam shows
+  std::string shown{};      ///< what the chunk at the seam shows
 
   /// Bytes at the beginning of `next` that only repeat the end of the first reply; nothing: more of it must be known,
   /// and more may come.
@@ -91,10 +91,10 @@ class ChatReplyDecoder final : public ReplyDecoder {
 
   /// What one frame told; only valid while it is decoded.
   struct FrameState {
-    std::string_view data = {};
-    ChunkFields common = {};
-    std::string_view object = {};
-    std::string_view created = {};  ///< as sent
+    std::string_view data{};
+    ChunkFields common{};
+    std::string_view object{};
+    std::string_view created{};  ///< as sent
     bool token = false;
     bool error = false;
     bool strangers = false;  ///< members that this library does not know
@@ -103,7 +103,7 @@ class ChatReplyDecoder final : public ReplyDecoder {
     bool repeatable = true;
     std::size_t varying_strings = 0;
     Varying varying = content;
-    std::string_view varying_body = {};
+    std::string_view varying_body{};
     std::size_t choice = 0;
     std::size_t slot = 0;
   };

@@ -19,7 +19,7 @@ struct EventParts {
   /// The first three vary from event to event.
   static constexpr bool varies(std::size_t part) noexcept { return part <= text; }
 
-  std::string_view views[count] = {};
+  std::string_view views[count]{};
 };
 
 class EventShape {

@@ -85,18 +85,18 @@ class Partitions {
 
 /// What an attempt asks for.
 struct LimitAsk {
-  std::string_view key = {};
-  std::string_view model = {};
-  std::string_view user = {};
+  std::string_view key{};
+  std::string_view model{};
+  std::string_view user{};
   std::uint64_t tokens = 0;
   Priority priority = Priority::interactive;
 };
 
 /// What an attempt holds. Given back exactly once, by release() or undo().
 struct Permit {
-  std::array<Partitions::Entry*, 3> partitions = {};
+  std::array<Partitions::Entry*, 3> partitions{};
   std::uint64_t tokens = 0;
-  TimePoint began = {};
+  TimePoint began{};
   bool held = false;
 };
 

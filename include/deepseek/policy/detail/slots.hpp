@@ -10,7 +10,7 @@ namespace detail {
 
 /// What one attempt tells about the server's load.
 struct LoadSign {
-  TimePoint began = {};
+  TimePoint began{};
   bool answered = false;    ///< it ended well
   bool overloaded = false;  ///< the server had no room for it
   Duration first_token{0};  ///< since it began; zero: not known

@@ -12,8 +12,8 @@ namespace detail {
 
 /// The two ids of a header "00-<32 hex>-<16 hex>-<2 hex>". Empty: the header is missing or not valid.
 struct TraceIds {
-  std::string_view trace = {};
-  std::string_view span = {};
+  std::string_view trace{};
+  std::string_view span{};
 };
 TraceIds parse_traceparent(std::string_view header) noexcept;
 

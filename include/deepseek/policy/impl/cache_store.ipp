@@ -15,6 +15,13 @@
 #include <vector>
 
 DEEPSEEK_BEGIN_NAMESPACE
+
+DEEPSEEK_DECL bool CacheTimes::fresh(WallTime now) const noexcept { return now < fresh_until && !from_future(now); }
+DEEPSEEK_DECL bool CacheTimes::kept(WallTime now) const noexcept { return now < keep_until && !from_future(now); }
+DEEPSEEK_DECL bool CacheTimes::from_future(WallTime now) const noexcept {
+  return written > now + std::chrono::minutes(5);
+}
+
 namespace detail {
 
 // --- entries -----------------------------------------------------------------------------------------

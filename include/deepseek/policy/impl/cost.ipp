@@ -375,12 +375,13 @@ DEEPSEEK_DECL Result<CostMeter> CostMeter::create(CostOptions options) {
   return CostMeter(std::make_shared<detail::CostBook>(std::move(options)));
 }
 DEEPSEEK_DECL std::optional<Error> CostMeter::set_prices(PriceTable table) {
+  if (!book_) return Error(ErrorCode::invalid_options, "the cost meter is empty", "make one with CostMeter::create");
   return book_->set_prices(std::move(table));
 }
 DEEPSEEK_DECL Money CostMeter::cost(std::string_view model, const TokenUsage& usage, WallTime when) const {
-  return book_->cost(model, usage, when);
+  return book_ ? book_->cost(model, usage, when) : Money();
 }
-DEEPSEEK_DECL CostReport CostMeter::report() const { return book_->report(); }
+DEEPSEEK_DECL CostReport CostMeter::report() const { return book_ ? book_->report() : CostReport(); }
 
 // --- the policy ---------------------------------------------------------------------------------------
 

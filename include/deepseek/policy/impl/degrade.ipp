@@ -190,6 +190,8 @@ DEEPSEEK_DECL Degradation Degradation::answer(DegradeAnswer text) {
   return one;
 }
 
+DEEPSEEK_DECL bool DegradeOptions::any() const noexcept { return !steps.empty(); }
+
 DEEPSEEK_DECL bool DegradeOptions::uses_cache() const noexcept {
   return std::any_of(steps.begin(), steps.end(),
                      [](const Degradation& one) { return one.kind() == Degradation::Kind::stale_cache; });

@@ -131,16 +131,14 @@ DEEPSEEK_DECL std::uint64_t most_tokens(const LimitOptions& options) noexcept {
     most = std::min(most, std::max(limits.tokens_per_minute, tokens_burst(limits)));
   };
   look_at(options);
-  for (const auto* each : {&options.per_key, &options.per_model, &options.per_user})
-    if (*each) look_at(**each);
+  for (const auto* each : {&options.per_key, &options.per_model, &options.per_user}) look_at(*each);
   return most;
 }
 
 DEEPSEEK_DECL LimiterCore::LimiterCore(const LimitOptions& options, TimePoint now)
     : options_(options), most_tokens_(detail::most_tokens(options)), total_(options, "this client", now) {
-  const auto set = [this](std::optional<Partitions>& partitions, const std::optional<Limits>& limits,
-                          const char* where) {
-    if (limits && limits_anything(*limits)) partitions.emplace(*limits, where, options_.max_partitions);
+  const auto set = [this](std::optional<Partitions>& partitions, const Limits& limits, const char* where) {
+    if (limits_anything(limits)) partitions.emplace(limits, where, options_.max_partitions);
   };
   set(keys_, options_.per_key, "this key");
   set(models_, options_.per_model, "this model");
@@ -159,8 +157,7 @@ DEEPSEEK_DECL LimiterState LimiterCore::state() const noexcept {
 }
 
 DEEPSEEK_DECL bool LimiterCore::adaptive() const noexcept {
-  return options_.adaptive || (options_.per_key && options_.per_key->adaptive) ||
-         (options_.per_model && options_.per_model->adaptive) || (options_.per_user && options_.per_user->adaptive);
+  return options_.adaptive || options_.per_key.adaptive || options_.per_model.adaptive || options_.per_user.adaptive;
 }
 
 DEEPSEEK_DECL Shortage LimiterCore::take(const LimitAsk& ask, Permit& permit, TimePoint now) {

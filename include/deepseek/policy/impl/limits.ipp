@@ -19,8 +19,8 @@ DEEPSEEK_BEGIN_NAMESPACE
 // --- options ------------------------------------------------------------------------------------------
 
 DEEPSEEK_DECL bool LimitOptions::any() const noexcept {
-  return detail::limits_anything(*this) || (per_key && detail::limits_anything(*per_key)) ||
-         (per_model && detail::limits_anything(*per_model)) || (per_user && detail::limits_anything(*per_user));
+  return detail::limits_anything(*this) || detail::limits_anything(per_key) || detail::limits_anything(per_model) ||
+         detail::limits_anything(per_user);
 }
 
 namespace detail {
@@ -57,12 +57,11 @@ DEEPSEEK_DECL std::optional<Error> check_limits(const Limits& limits, const std:
 
 DEEPSEEK_DECL std::optional<Error> check(const LimitOptions& options) {
   if (auto error = detail::check_limits(options, "")) return error;
-  const std::pair<const std::optional<Limits>*, const char*> parts[] = {
+  const std::pair<const Limits*, const char*> parts[] = {
       {&options.per_key, ".per_key"}, {&options.per_model, ".per_model"}, {&options.per_user, ".per_user"}};
   for (const auto& [limits, path] : parts) {
-    if (!*limits) continue;
-    if (auto error = detail::check_limits(**limits, path)) return error;
-    if (options.max_partitions == 0 && detail::limits_anything(**limits)) {
+    if (auto error = detail::check_limits(*limits, path)) return error;
+    if (options.max_partitions == 0 && detail::limits_anything(*limits)) {
       return detail::wrong_limit(".max_partitions", "must not be 0 where limits" + std::string(path) + " is set");
     }
   }
@@ -79,8 +78,8 @@ DEEPSEEK_DECL Result<Limiter> Limiter::create(const LimitOptions& options) {
   return Limiter(std::make_shared<detail::LimiterCore>(options, std::chrono::steady_clock::now()));
 }
 
-DEEPSEEK_DECL LimiterState Limiter::state() const { return core_->state(); }
-DEEPSEEK_DECL const LimitOptions& Limiter::options() const noexcept { return core_->options(); }
+DEEPSEEK_DECL LimiterState Limiter::state() const { return core_ ? core_->state() : LimiterState(); }
+DEEPSEEK_DECL LimitOptions Limiter::options() const { return core_ ? core_->options() : LimitOptions(); }
 
 // --- the policy ---------------------------------------------------------------------------------------
 
@@ -449,7 +448,8 @@ DEEPSEEK_DECL void LimitedCall::on_end(std::optional<Error> error) {
 class LimitPolicy final : public Policy {
  public:
   LimitPolicy(std::shared_ptr<LimiterCore> core, std::shared_ptr<SharedBudget> shared,
-              std::shared_ptr<MetricSink> metrics) {
+              std::shared_ptr<MetricSink> metrics)
+      : by_key_(limits_anything(core->options().per_key)) {
     state_->core = std::move(core);
     state_->metrics = std::move(metrics);
     state_->shared = std::move(shared);
@@ -463,7 +463,7 @@ class LimitPolicy final : public Policy {
   }
   void detach() override { state_->close(); }
   void start(CallPtr call, SinkPtr sink, Next next) override {
-    const std::string_view key = state_->core->options().per_key ? key_of(call->endpoint) : std::string_view();
+    const std::string_view key = by_key_ ? key_of(call->endpoint) : std::string_view();
     const auto limited = std::make_shared<LimitedCall>(state_, std::move(call), std::move(sink), next);
     limited->start(key);
   }
@@ -484,6 +484,7 @@ class LimitPolicy final : public Policy {
   }
 
   std::shared_ptr<LimitPolicyState> state_ = std::make_shared<LimitPolicyState>();
+  const bool by_key_;
   EndpointMemo<std::string> keys_;
 };
 
@@ -491,6 +492,7 @@ class LimitPolicy final : public Policy {
 
 DEEPSEEK_DECL std::shared_ptr<Policy> make_limit_policy(Limiter limiter, std::shared_ptr<SharedBudget> shared,
                                                         std::shared_ptr<MetricSink> metrics) {
+  if (!limiter) limiter = *Limiter::create({});
   return std::make_shared<detail::LimitPolicy>(std::move(limiter.core_), std::move(shared), std::move(metrics));
 }
 

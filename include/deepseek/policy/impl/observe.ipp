@@ -156,13 +156,13 @@ DEEPSEEK_DECL void Observation::count_attempt(const Call& call, const std::optio
     const TimePoint first = call.started + facts.first_token;
     sink.observe(metric::time_to_first_token, {operation, call.model, server},
                  seconds(std::max(first - begun, Duration(0))));
-    const std::uint64_t more = facts.usage && facts.usage->completion > 0 ? facts.usage->completion - 1 : 0;
+    const std::uint64_t more = facts.usage.completion > 0 ? facts.usage.completion - 1 : 0;
     if (!error && more > 0)
       sink.observe(metric::time_per_output_token, {operation, call.model, server},
                    seconds(std::max(ended - first, Duration(0))) / static_cast<double>(more));
   }
-  if (!facts.usage) return;
-  const TokenUsage& usage = *facts.usage;
+  const TokenUsage& usage = facts.usage;
+  if (!usage.told()) return;
   const auto number = [](std::uint64_t tokens) { return static_cast<double>(tokens); };
   sink.observe(metric::token_usage, {operation, call.model, "input"}, number(usage.prompt));
   sink.observe(metric::token_usage, {operation, call.model, "output"}, number(usage.completion));

@@ -93,12 +93,10 @@ class ResumePolicy final : public Policy {
     void add_up() {
       CallFacts& facts = call->facts;
       if (first_token.count() == 0) first_token = facts.first_token;
-      if (!facts.usage) return;
-      used = used.value_or(TokenUsage());
-      used->prompt += facts.usage->prompt;
-      used->cached_prompt += facts.usage->cached_prompt;
-      used->completion += facts.usage->completion;
-      used->reasoning += facts.usage->reasoning;
+      used.prompt += facts.usage.prompt;
+      used.cached_prompt += facts.usage.cached_prompt;
+      used.completion += facts.usage.completion;
+      used.reasoning += facts.usage.reasoning;
     }
 
     void finish(std::optional<Error> error) {
@@ -118,7 +116,7 @@ class ResumePolicy final : public Policy {
     const Operation::Base asked_at;
     std::string asked_body;                    // of the first request, once there is a second
     std::optional<Error> cut;                  // what the reply before ended with
-    std::optional<TokenUsage> used;            // over all replies
+    TokenUsage used;                           // over all replies
     std::chrono::microseconds first_token{0};  // of the first reply
     int resumes = 0;
     bool delivered = false;  // of the reply under way

@@ -123,8 +123,8 @@ class RetryPolicy::Attempts final : public CallSink, public std::enable_shared_f
   std::chrono::milliseconds asked_for() const {
     const CallFacts& facts = call_->facts;
     if (facts.retry_after) return *facts.retry_after;
-    if (!facts.retry_at) return std::chrono::milliseconds(0);
-    return std::chrono::ceil<std::chrono::milliseconds>(*facts.retry_at - policy_.clock_->wall_now());
+    if (facts.retry_at == WallTime()) return std::chrono::milliseconds(0);
+    return std::chrono::ceil<std::chrono::milliseconds>(facts.retry_at - policy_.clock_->wall_now());
   }
 
   void repeat() {

@@ -262,10 +262,10 @@ class Flight final : public CallSink, public Decoder, public std::enable_shared_
     own.waited = share(facts.waited, counted_.waited);
     own.cost = share(facts.cost, counted_.cost);
     if (first && counted_.currency.empty()) own.currency = facts.currency;
-    if (!first || usage_counted_) own.usage.reset();
+    if (!first || usage_counted_) own.usage = {};
     if (!first) return;
     counted_ = facts;
-    usage_counted_ = usage_counted_ || own.usage.has_value();
+    usage_counted_ = usage_counted_ || own.usage.told();
   }
   int own_attempts(const Call& request) const noexcept { return request.facts.attempts - counted_.attempts; }
 

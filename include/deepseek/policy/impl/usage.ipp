@@ -7,9 +7,9 @@ DEEPSEEK_BEGIN_NAMESPACE
 namespace detail {
 
 DEEPSEEK_DECL std::optional<TokenUsage> told_usage(const Call& call) noexcept {
-  if (!call.facts.usage) return std::nullopt;
+  if (!call.facts.usage.told()) return std::nullopt;
   constexpr std::uint64_t most = 1'000'000'000;
-  TokenUsage usage = *call.facts.usage;
+  TokenUsage usage = call.facts.usage;
   usage.prompt = std::min(usage.prompt, most);
   usage.cached_prompt = std::min(usage.cached_prompt, usage.prompt);
   usage.completion = std::min(usage.completion, most);

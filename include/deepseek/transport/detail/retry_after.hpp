@@ -16,15 +16,15 @@ std::optional<WallTime> parse_http_date(std::string_view text);
 /// What a server asked for. A date needs a clock to become a delay: `delay` is set from it only if the
 /// response told its own time.
 struct RetryAfter {
-  std::optional<std::chrono::milliseconds> delay = {};
-  std::optional<WallTime> date = {};
+  std::optional<std::chrono::milliseconds> delay{};
+  std::optional<WallTime> date{};
 };
 
 /// The headers that tell it, without surrounding blanks; empty: absent.
 struct RetryAfterHeaders {
-  std::string_view milliseconds = {};  ///< retry-after-ms
-  std::string_view text = {};          ///< retry-after
-  std::string_view date = {};
+  std::string_view milliseconds{};  ///< retry-after-ms
+  std::string_view text{};          ///< retry-after
+  std::string_view date{};
 };
 
 /// Reads retry-after-ms, else Retry-After (seconds, fractions allowed, or a date). What is negative, not

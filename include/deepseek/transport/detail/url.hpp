@@ -16,10 +16,10 @@ namespace detail {
 
 /// A checked base URL. The views point into the text it was made from.
 struct BaseUrl {
-  std::string_view text = {};  ///< the whole, without trailing slashes
-  std::string_view host = {};  ///< without the brackets of an IPv6 address
-  std::string_view path = {};  ///< "" or "/..." without trailing slashes, byte for byte
-  int port = 0;                ///< 0: the scheme's own
+  std::string_view text{};  ///< the whole, without trailing slashes
+  std::string_view host{};  ///< without the brackets of an IPv6 address
+  std::string_view path{};  ///< "" or "/..." without trailing slashes, byte for byte
+  int port = 0;             ///< 0: the scheme's own
   bool https = false;
 };
 

@@ -135,7 +135,7 @@ DEEPSEEK_DECL void ResponseReader::head(const HttpHead& head) {
   if (tells_credential(facts.trace_id, call_.authorization)) facts.trace_id.clear();
   const RetryAfter asked = parse_retry_after(headers.retry);
   facts.retry_after = asked.delay;
-  facts.retry_at = asked.date;
+  facts.retry_at = asked.date.value_or(WallTime());
   if (status_ < 200) return refuse_interim();
   choose_mode(headers);
   if (mode_ != Mode::body) return;
@@ -352,8 +352,7 @@ DEEPSEEK_DECL std::optional<Error> ResponseReader::end_of_body(bool clean) {
 
 DEEPSEEK_DECL std::optional<Error> ResponseReader::conclude(bool clean) {
   std::optional<Error> error = call_.decoder->conclude(clean);
-  const TokenUsage usage = call_.decoder->usage();
-  if (usage.prompt + usage.completion > 0) call_.facts.usage = usage;
+  if (const TokenUsage usage = call_.decoder->usage(); usage.told()) call_.facts.usage = usage;
   // A decoder that saw an error must say so in the end; if it does not, it is not taken for complete.
   if (!error && last_ == FrameKind::error) error = Error(ErrorCode::service_error, "the service sent an error");
   if (!error && last_ == FrameKind::malformed) error = Error(ErrorCode::malformed_stream, "a frame cannot be decoded");
