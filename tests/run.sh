@@ -212,6 +212,10 @@ sanitized_targets() { # sanitized_targets TAG: programs that have a test with th
     files=(tests/unit/"${layer}"_*_test.cpp)
     [[ -f ${files[0]} ]] && grep -qF -- "$1" "${files[@]}" && echo "test_$layer"
   done
+  for layer in prometheus redis sqlite; do
+    files=(tests/integration/"${layer}"_*_test.cpp)
+    grep -qF -- "$1" "${files[@]}" && echo "test_$layer"
+  done
   files=(tests/transport/*_test.cpp); [[ -f ${files[0]} ]] && grep -qF -- "$1" "${files[@]}" && echo test_conformance
   files=(tests/integration/*_test.cpp tests/integration/*/*_test.cpp); [[ -f ${files[0]} ]] && grep -qF -- "$1" "${files[@]}" && echo test_integration
 }

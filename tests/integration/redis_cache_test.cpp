@@ -62,7 +62,10 @@ struct Hand {
     REQUIRE_FALSE(store->check());
     session = store->open(loop.loop(), notice);
   }
-  ~Hand() { session->flush(2s); }
+  ~Hand() {
+    loop.stop();
+    session->flush(2s);
+  }
   void put(const std::string& key, const std::string& frame, std::chrono::seconds life = 100s) {
     loop.run([&] { session->put(key, entry_of(key, frame, life)); });
   }
@@ -96,6 +99,7 @@ RedisCacheOptions patient() {
 /// A connection with a loop of its own.
 struct Talker {
   explicit Talker(const RedisServer& server) : connection(server, loop.loop(), nullptr) {}
+  ~Talker() { loop.stop(); }
   RedisReply ask(const std::vector<std::string_view>& words) {
     Result<RedisReply> answer = Error(ErrorCode::internal, "never answered");
     loop.until_done([&](auto done) {
@@ -605,4 +609,32 @@ TEST_CASE("a client is answered from Redis, across processes' worth of clients",
   REQUIRE(read(client) == first);
   REQUIRE(silent->requests().empty());
   REQUIRE(store->stats().hits == 1);
+}
+
+TEST_CASE("threads that wait for calls of one client are all answered from Redis", "[redis][concurrent]") {
+  NEED_REDIS();
+  RealRedis server;
+  REQUIRE(server.up());
+  const auto transport = std::make_shared<ScriptedTransport>();
+  transport->answer(reply_body(R"({"role":"assistant","content":"kept"})"));
+  ClientOptions options;
+  options.endpoints = {{"https://api.deepseek.com", api_key("test-key")}};
+  options.transport = transport;
+  options.cache.redis = redis("unix://" + server.socket(), patient());
+  const DeepSeekClient client = DeepSeekClient::create(options).value();
+  REQUIRE(client.chat("hi").value().content() == "kept");
+  std::atomic<int> answered{0};
+  const auto ask = [&] {
+    for (int i = 0; i < 50; ++i) {
+      const auto reply = client.chat("hi");
+      if (reply && reply->content() == "kept" && reply->info.cache == "redis") ++answered;
+    }
+  };
+  ask();
+  CHECK(answered == 50);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 3; ++i) threads.emplace_back(ask);
+  for (auto& thread : threads) thread.join();
+  CHECK(answered == 200);
+  CHECK(transport->requests().size() == 1);
 }

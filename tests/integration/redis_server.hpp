@@ -105,7 +105,9 @@ class RealRedis {
 /// A client's loop without a client.
 class TestLoop {
  public:
-  ~TestLoop() { reactor_->stop(); }
+  ~TestLoop() { stop(); }
+  /// Afterwards this thread has for itself what belongs to the loop.
+  void stop() { reactor_->stop(); }
   deepseek::Loop& loop() { return *reactor_; }
 
   /// Runs `work` on the loop and waits until it calls what it is given.

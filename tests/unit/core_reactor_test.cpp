@@ -100,6 +100,44 @@ TEST_CASE("a waiting thread drives the loop itself while nothing is hosted", "[c
   reactor->stop();
 }
 
+TEST_CASE("a loop waits for one call while a single waiting thread drives it, and only then", "[core][concurrent]") {
+  const auto reactor = make_reactor();
+  const auto asked = [&](bool& answer) { return [&reactor, &answer] { answer = reactor->waits_for_one(); }; };
+  bool alone = false, passing_by = true, hosted = true, with_another = true, alone_again = false;
+  run_waiting(*reactor, asked(alone));
+  CHECK(alone);
+
+  reactor->post_before_wait(asked(passing_by));
+  reactor->run_ready();
+  CHECK_FALSE(passing_by);
+
+  std::atomic<bool> done{false};
+  post_hosted(*reactor, [&] {
+    hosted = reactor->waits_for_one();
+    done = true;
+  });
+  while (!done) std::this_thread::yield();
+  CHECK_FALSE(hosted);
+
+  // The second thread sleeps in its wait while the first drives.
+  Waiter first, second;
+  std::thread sleeper;
+  reactor->post_before_wait([&] {
+    sleeper = std::thread([&] { reactor->wait(second); });
+    while (reactor->waits_for_one()) std::this_thread::yield();
+    with_another = false;
+    reactor->signal(second);
+    reactor->signal(first);
+  });
+  reactor->wait(first);
+  sleeper.join();
+  CHECK_FALSE(with_another);
+
+  run_waiting(*reactor, asked(alone_again));
+  CHECK(alone_again);
+  reactor->stop();
+}
+
 TEST_CASE("who asks to be called back at once, again and again, holds up no clock, no task and no socket", "[core]") {
   const auto reactor = make_reactor();
   int ends[2];

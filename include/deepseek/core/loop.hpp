@@ -40,6 +40,9 @@ class Loop {
   /// Since when somebody has driven the loop without a break. While only a pull stream is live and its
   /// consumer is busy elsewhere nobody does: a clock that judges the server starts no earlier than here.
   virtual TimePoint driven_since() const { return TimePoint::min(); }
+  /// True while its driver is a thread that waits for one call and has nothing else to do. Who expects an answer within
+  /// microseconds may then look for it instead of letting the thread sleep: to wake it takes longer. On the loop only.
+  virtual bool waits_for_one() const { return false; }
 };
 
 DEEPSEEK_END_NAMESPACE

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <thread>
 #include <utility>
 
 #include "component/redis/host_lookup.hpp"
@@ -26,6 +27,9 @@ constexpr milliseconds longest_pause{5'000};
 constexpr milliseconds given_up_after{1'000};
 /// A connection idle for longer may have been closed by the other side: looked at before it is used.
 constexpr milliseconds idle_after{500};
+/// About what it takes a thread to sleep and to wake.
+constexpr std::chrono::microseconds look_out_time{50};
+constexpr unsigned far_look_outs = 64;
 
 void append_number(std::string& out, char mark, std::size_t number) {
   char text[24];
@@ -125,6 +129,33 @@ void RedisConnection::look_again() {
     if (state_ == State::ready) read_some();
     if (*alive) update_watch();
   });
+}
+
+void RedisConnection::look_out() {
+  if (state_ != State::ready || waiting_.size() != 1 || !loop_.waits_for_one()) return;
+  if (far_ > 0) {
+    --far_;
+    return;
+  }
+  loop_.post([this, alive = alive_] {
+    if (*alive) look_closely();
+  });
+}
+
+void RedisConnection::look_closely() {
+  const auto alive = alive_;
+  const auto until = std::chrono::steady_clock::now() + look_out_time;
+  while (state_ == State::ready && !waiting_.empty() && loop_.waits_for_one()) {
+    if (std::chrono::steady_clock::now() > until) {
+      far_ = far_look_outs;
+      return;
+    }
+    read_some();
+    if (!*alive) return;
+    update_watch();
+    // The server may want this very processor.
+    if (!waiting_.empty()) std::this_thread::yield();
+  }
 }
 
 void RedisConnection::call_later(Done done, const Error& error) {

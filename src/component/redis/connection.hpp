@@ -63,6 +63,10 @@ class RedisConnection final : private IoWatcher {
   void command(std::initializer_list<std::string_view> words, TimePoint deadline, Done done);
   void command(const std::vector<std::string_view>& words, TimePoint deadline, Done done);
 
+  /// Looks for the reply to the command just sent for some microseconds, if a thread waits for it and for nothing else:
+  /// a server near by answers sooner than that thread would wake. Not while servers prove to be farther away.
+  void look_out();
+
   /// True if a command sent now has a chance: connected, or first connecting, and not late with its answers.
   bool hopeful() const noexcept;
   bool connected() const noexcept { return state_ == State::ready; }
@@ -108,6 +112,7 @@ class RedisConnection final : private IoWatcher {
   void on_connect_timer();
   void check_idle();
   void look_again();
+  void look_closely();
 
   RedisServer server_;
   Loop& loop_;
@@ -139,6 +144,7 @@ class RedisConnection final : private IoWatcher {
   Loop::TimerId connect_timer_ = 0;  // the end of an attempt to connect, or of the pause before one
   bool draining_ = false;
   bool looking_ = false;  // look_again() is posted
+  unsigned far_ = 0;      // look_out() does nothing so often: the reply was longer in coming
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -53,6 +53,7 @@ class RedisSession final : public CacheSession {
                         [this, key = std::string(key), done = std::move(done)](Result<RedisReply> reply) {
                           done(entry_of(key, std::move(reply)));
                         });
+    connection_.look_out();
   }
 
   void put(std::string_view key, CacheEntryPtr entry) override {

@@ -79,6 +79,7 @@ class Reactor final : public Loop, public std::enable_shared_from_this<Reactor> 
   void forget(int fd, IoWatcher* watcher) override { poller_.forget(fd, watcher); }
   TimePoint now() const override { return now_; }
   TimePoint driven_since() const override { return driven_since_; }
+  bool waits_for_one() const override;
 
   /// Posts work for a caller that will wait() at once and thus drive it itself: wakes nobody.
   void post_before_wait(Task task);
@@ -125,7 +126,7 @@ class Reactor final : public Loop, public std::enable_shared_from_this<Reactor> 
   TimePoint driven_since_;
   std::vector<Task> running_;  // swapped with tasks_: keeps its capacity
 
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::vector<Task> tasks_;       // guarded
   std::vector<Waiter*> waiters_;  // guarded: those that sleep
   bool driving_ = false;          // guarded
@@ -138,6 +139,7 @@ class Reactor final : public Loop, public std::enable_shared_from_this<Reactor> 
   std::atomic<std::thread::id> driver_{};
   std::atomic<std::thread::id> io_id_{};
   Waiter* driving_waiter_ = nullptr;  // loop only
+  bool passing_by_ = false;           // loop only: the driver is about to go, see run_ready()
 };
 
 }  // namespace detail

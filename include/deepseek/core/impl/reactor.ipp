@@ -167,13 +167,21 @@ DEEPSEEK_DECL void Reactor::run_ready() {
   if (driving_ || hosted_.load() > 0) return;
   Waiter nobody;
   take_loop(&nobody);
+  passing_by_ = true;
   lock.unlock();
   for (int turns = 0; turns < 16 && !hand_over_.load(std::memory_order_acquire) && (run_tasks() || run_timers());
        ++turns) {
   }
   lock.lock();
+  passing_by_ = false;
   leave_loop();
   pass_on();
+}
+
+DEEPSEEK_DECL bool Reactor::waits_for_one() const {
+  if (driving_waiter_ == nullptr || passing_by_ || hosted_.load() > 0) return false;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return waiters_.empty();
 }
 
 DEEPSEEK_DECL void Reactor::signal(Waiter& waiter) {

@@ -99,15 +99,23 @@ DEEPSEEK_DECL SocketResult receive(int fd, char* into, std::size_t capacity) noe
   return socket_result(count);
 }
 
-DEEPSEEK_DECL SocketResult send_pieces(int fd, std::string_view first, std::string_view second) noexcept {
+inline ssize_t send_one(int fd, std::string_view bytes) noexcept {
+  return ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+}
+
+inline ssize_t send_two(int fd, std::string_view first, std::string_view second) noexcept {
   // The kernel only reads from these.
   iovec pieces[2] = {{const_cast<char*>(first.data()), first.size()},
                      {const_cast<char*>(second.data()), second.size()}};
   msghdr message{};
   message.msg_iov = pieces;
   message.msg_iovlen = 2;
+  return ::sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
+DEEPSEEK_DECL SocketResult send_pieces(int fd, std::string_view first, std::string_view second) noexcept {
   ssize_t count = 0;
-  do count = ::sendmsg(fd, &message, MSG_NOSIGNAL);
+  do count = second.empty() ? send_one(fd, first) : send_two(fd, first, second);
   while (count < 0 && errno == EINTR);
   return socket_result(count);
 }
