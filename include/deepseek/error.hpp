@@ -120,6 +120,7 @@ struct ErrorDetails {
   std::string cause{};    ///< the lower layer's own words, quoted
   int http_status = 0;    ///< 0: no response head came
   ServiceError service{};
+  std::string endpoint{};  ///< base URL of the server asked last; empty: none was asked
   std::string trace_id{};  ///< x-ds-trace-id or x-request-id of the response
   int attempts = 0;        ///< requests sent for this call
   /// Bytes of answer, reasoning and tool arguments that were read for the caller before the end: with a callback all
@@ -148,6 +149,7 @@ class Error {
   const std::string& cause() const noexcept { return details_->cause; }
   int http_status() const noexcept { return details_->http_status; }
   const ServiceError& service() const noexcept { return details_->service; }
+  const std::string& endpoint() const noexcept { return details_->endpoint; }
   const std::string& trace_id() const noexcept { return details_->trace_id; }
   int attempts() const noexcept { return details_->attempts; }
   std::uint64_t bytes_delivered() const noexcept { return details_->bytes_delivered; }
@@ -179,7 +181,8 @@ class Error {
   std::shared_ptr<const ErrorDetails> details_;
 };
 
-/// "code: message (status 429, trace 0f7c...): advice", one line.
+/// "code: message (cause) [from https://api.deepseek.com] [trace 0f7c...]; advice", one line; what is not known is left
+/// out.
 std::string to_string(const Error& error);
 std::ostream& operator<<(std::ostream& out, const Error& error);
 

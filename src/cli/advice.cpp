@@ -31,6 +31,8 @@ std::string advice_of(const Error& error) {
     case ErrorCode::missing_key:
       return "set DEEPSEEK_API_KEY, name a file with --api-key-file, or give --oauth-*";
     case ErrorCode::authentication:
+      if (says_one_of(error.advice(), {"no key was sent"}))
+        return "no key was sent: set DEEPSEEK_API_KEY, name a file with --api-key-file, or give --oauth-*";
       return says_one_of(error.message(), {"authorization server"})
                  ? "check --oauth-client-id, --oauth-client-secret-file and --oauth-scopes"
                  : "check DEEPSEEK_API_KEY, --api-key-file or --oauth-*";

@@ -1,8 +1,10 @@
 #include "cli/args.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 namespace deepseek::cli {
 
@@ -25,11 +27,43 @@ constexpr Refusal refusals[] = {
      "put the key into DEEPSEEK_API_KEY, or into a file named by --api-key-file"},
 };
 
-Error unknown_option(std::string_view name) {
+/// Letters to put in, take out or change, to make one of the other.
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i + 1);
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      const std::size_t changed = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = std::exchange(row[j + 1], std::min({changed, row[j] + 1, row[j + 1] + 1}));
+    }
+  }
+  return row.back();
+}
+
+/// The option that was probably meant; null if none is near.
+const OptionSpec* nearest_spec(std::span<const OptionSpec> specs, std::string_view name) {
+  constexpr std::size_t longest = 40;
+  if (name.size() < 3 || name.size() > longest) return nullptr;
+  const OptionSpec* best = nullptr;
+  std::size_t least = 3;  // two letters may be wrong
+  for (const OptionSpec& spec : specs) {
+    const std::string_view known = spec.name;
+    const std::size_t distance = known.starts_with(name) ? 1 : edit_distance(known, name);
+    if (distance >= least) continue;
+    least = distance;
+    best = &spec;
+  }
+  return best;
+}
+
+Error unknown_option(std::span<const OptionSpec> specs, std::string_view name) {
   for (const Refusal& refusal : refusals)
     if (refusal.name == name) return usage_error(dashed(name) + ' ' + refusal.message, refusal.advice);
-  return usage_error(dashed(name) + " is not an option of this command",
-                     "see --help; put -- before a text that begins with a dash");
+  std::string advice = "see --help; put -- before a text that begins with a dash";
+  if (const OptionSpec* const near = nearest_spec(specs, name))
+    advice = "did you mean " + dashed(near->name) + "? " + advice;
+  return usage_error(dashed(name) + " is not an option of this command", std::move(advice));
 }
 
 const OptionSpec* find_spec(std::span<const OptionSpec> specs, std::string_view name) {
@@ -79,7 +113,7 @@ Result<Args> parse_args(std::span<const std::string> arguments, std::span<const 
     const std::size_t equals = body.find('=');
     const std::string_view name = body.substr(0, equals);
     const OptionSpec* spec = find_spec(specs, name);
-    if (!spec) return unknown_option(name);
+    if (!spec) return unknown_option(specs, name);
     if (!spec->repeatable && args.has(name)) return usage_error(dashed(name) + " is given twice");
     std::string value;
     if (equals != std::string_view::npos) {

@@ -17,6 +17,7 @@ int show_stats(const CacheStore& store, bool json, Output& output) {
     show_failure(output, *stats.trouble, json);
     return finish(output, exit_code::other);  // the command was right, what it found is not
   }
+  if (stats.entries == 0) print_note("no answer is kept there");
   output.write(json
                    ? fmt::format("{{\"level\":{},\"entries\":{},\"bytes\":{}}}\n", json_string(store.level()),
                                  stats.entries, stats.bytes)

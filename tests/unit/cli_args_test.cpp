@@ -73,6 +73,16 @@ TEST_CASE("arguments: faults name the option") {
   CHECK(failure({"-j"}) == "options are written with two dashes");
 }
 
+TEST_CASE("arguments: the option that was probably meant is named") {
+  const auto advice = [](const std::string& argument) { return parse({argument}).error().advice(); };
+  CHECK(advice("--modle").find("did you mean --model? ") == 0);
+  CHECK(advice("--mod").find("did you mean --model? ") == 0);
+  CHECK(advice("--jsn").find("did you mean --json? ") == 0);
+  CHECK(advice("--temperature").find("see --help") == 0);
+  CHECK(advice("--x").find("see --help") == 0);
+  CHECK(advice("--" + std::string(100'000, 'm')).find("see --help") == 0);
+}
+
 TEST_CASE("arguments: a key is refused and never repeated") {
   const auto args = parse({"--api-key=sk-secret"});
   REQUIRE_FALSE(args);

@@ -228,6 +228,8 @@ DEEPSEEK_DECL void LiveCall::on_end(std::optional<Error> error) {
       details.attempts = facts.attempts;
       if (details.http_status == 0) details.http_status = facts.http_status;
       if (details.trace_id.empty()) details.trace_id = facts.trace_id;
+      if (details.endpoint.empty() && facts.attempts > 0 && call_->endpoint)
+        details.endpoint = call_->endpoint->base_url;
       if (!details.retry_after) details.retry_after = facts.retry_after;
       describe(details);
     });

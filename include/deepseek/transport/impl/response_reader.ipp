@@ -119,6 +119,28 @@ DEEPSEEK_DECL const char* network_failure_text(ErrorCode code) {
   }
 }
 
+DEEPSEEK_DECL const char* network_failure_advice(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::dns_failed:
+      return "check the spelling of the base URL, and whether this machine has a name server";
+    case ErrorCode::connect_failed:
+      return "check host and port, and whether the server runs; a firewall may be in the way, or a proxy be needed";
+    case ErrorCode::tls_failed:
+      return "check TlsOptions, this machine's clock, and whether the server speaks TLS on this port";
+    case ErrorCode::proxy_failed:
+      return "check ProxyOptions";
+    case ErrorCode::http_protocol:
+    case ErrorCode::limit_exceeded:
+      return "check the base URL: this may not be an HTTP API";
+    case ErrorCode::timeout_dns:
+    case ErrorCode::timeout_connect:
+    case ErrorCode::timeout_tls:
+      return "a firewall may be in the way, or a proxy be needed";
+    default:
+      return "";
+  }
+}
+
 DEEPSEEK_DECL ResponseReader::ResponseReader(Call& call, FrameTarget& target)
     : call_(call),
       target_(target),
@@ -296,6 +318,8 @@ DEEPSEEK_DECL Error ResponseReader::with_facts(const Error& error) const {
     if (details.http_status == 0) details.http_status = status_;
     if (details.trace_id.empty() && status_ != 0) details.trace_id = call_.facts.trace_id;
     if (!details.retry_after && status_ != 0) details.retry_after = call_.facts.retry_after;
+    if (status_ == 401 && call_.authorization.empty() && call_.headers.empty())
+      details.advice = "no key was sent: set Endpoint::credential";
     ServiceError& service = details.service;
     for (std::string* const text :
          {&details.message, &details.cause, &service.message, &service.type, &service.code, &service.param})
@@ -310,7 +334,9 @@ DEEPSEEK_DECL Error ResponseReader::no_head(const HttpEnd& end) const {
                          : end.code == ErrorCode::internal ? ErrorCode::connection_lost
                                                            : end.code;
   const char* text = begun ? "the response ended inside its header block" : network_failure_text(code);
-  return Error(code, text).with([&](ErrorDetails& details) { details.cause = end.cause; });
+  return Error(code, text, network_failure_advice(code)).with([&](ErrorDetails& details) {
+    details.cause = end.cause;
+  });
 }
 
 DEEPSEEK_DECL std::optional<Error> ResponseReader::end(const HttpEnd& end) {

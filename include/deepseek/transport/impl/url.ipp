@@ -40,6 +40,7 @@ DEEPSEEK_DECL bool url_valid_ipv6(std::string_view host) {
 }
 
 DEEPSEEK_DECL Result<BaseUrl> parse_base_url(std::string_view text) {
+  if (text.empty()) return url_error("it is empty");
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte <= 0x20 || byte == 0x7F) return url_error("it contains a blank or a control character");
