@@ -11,6 +11,7 @@
 
 #include "integration/cli_kit.hpp"
 #include "support/catch.hpp"
+#include "support/closed_port.hpp"
 
 using namespace deepseek::test;
 using namespace std::chrono_literals;
@@ -152,9 +153,10 @@ TEST_CASE("command: flags reach the request") {
 }
 
 TEST_CASE("command: --effort and --base-url, which beats the environment") {
+  const deepseek_tests::ClosedPort closed;
   Double server;
   server.script({say("x")});
-  const Run result = run_with({"DEEPSEEK_API_KEY=" + std::string(key), "DEEPSEEK_BASE_URL=http://127.0.0.1:1"},
+  const Run result = run_with({"DEEPSEEK_API_KEY=" + std::string(key), "DEEPSEEK_BASE_URL=" + closed.url()},
                               {"chat", "hi", "--effort", "low", "--base-url", server.base_url() + "/v1/"});
   CHECK(result.code == 0);
   CHECK(body_of(server)["reasoning_effort"] == "low");

@@ -5,6 +5,7 @@
 
 #include "integration/cli_kit.hpp"
 #include "support/catch.hpp"
+#include "support/closed_port.hpp"
 
 using namespace deepseek::test;
 using namespace cli_kit;
@@ -63,7 +64,8 @@ TEST_CASE("command: doctor names the first thing that fails, with its exit code 
     CHECK_FALSE(check["advice"].is_null());
     return check["name"].get<std::string>();
   };
-  const Run closed = run_with({"DEEPSEEK_BASE_URL=http://127.0.0.1:1"}, {"doctor", "--json"});
+  const deepseek_tests::ClosedPort port;
+  const Run closed = run_with({"DEEPSEEK_BASE_URL=" + port.url()}, {"doctor", "--json"});
   CHECK(closed.code == 6);
   CHECK(last_check(closed) == "connect");
   DoubleOptions options;

@@ -6,6 +6,7 @@
 
 #include "integration/cli_kit.hpp"
 #include "support/catch.hpp"
+#include "support/closed_port.hpp"
 
 using namespace deepseek::test;
 using namespace std::chrono_literals;
@@ -80,8 +81,9 @@ TEST_CASE("command: chat and doctor give the same advice, in terms of flags") {
   const Double other(options);
   options.certificate = Certificate::expired;
   const Double old(options);
+  const deepseek_tests::ClosedPort closed;
   const std::pair<std::vector<std::string>, const char*> cases[] = {
-      {{"--base-url", "http://127.0.0.1:1"}, "host and port"},
+      {{"--base-url", closed.url()}, "host and port"},
       {{"--base-url", "http://no-such-host.invalid"}, "spelling"},
       {{"--base-url", unknown.base_url()}, "--ca-file"},
       {{"--base-url", other.base_url(), "--ca-file", other.ca_file()}, "another name"},
@@ -121,7 +123,8 @@ TEST_CASE("command: what is wrong with a base URL is told with it, and never a p
 }
 
 TEST_CASE("command: a port where nobody listens") {
-  const Run result = run_with({"DEEPSEEK_BASE_URL=http://127.0.0.1:1"}, {"chat", "--json", "hi"});
+  const deepseek_tests::ClosedPort closed;
+  const Run result = run_with({"DEEPSEEK_BASE_URL=" + closed.url()}, {"chat", "--json", "hi"});
   CHECK(result.code == 6);
   CHECK(result.last()["outcome"] == "network_error");
   CHECK(result.last()["error"]["code"] == "connect_failed");

@@ -13,6 +13,7 @@
 
 #include "integration/cli_kit.hpp"
 #include "support/catch.hpp"
+#include "support/closed_port.hpp"
 #include "support/raw_server.hpp"
 
 using namespace deepseek::test;
@@ -70,11 +71,12 @@ TEST_CASE("command: --retries repeats what failed before anything was shown") {
 }
 
 TEST_CASE("command: --endpoint is asked in its order, and the next one when that fails") {
+  const deepseek_tests::ClosedPort closed;
   Double first, second;
   first.script({say("One")});
   second.script({say("Two"), say("Three"), say("Four")});
   const std::vector<std::string> environment = {"DEEPSEEK_API_KEY=" + std::string(key),
-                                                "DEEPSEEK_BASE_URL=http://127.0.0.1:1"};
+                                                "DEEPSEEK_BASE_URL=" + closed.url()};
   const std::vector<std::string> both = {"chat", "hi", "--endpoint", first.base_url(), "--endpoint", second.base_url()};
   const auto json = [](std::vector<std::string> arguments) {
     arguments.emplace_back("--json");
@@ -96,8 +98,8 @@ TEST_CASE("command: --endpoint is asked in its order, and the next one when that
   CHECK(told.out == "Three\n");
   CHECK(told.err.find("2 attempts (1 retry, 1 failover)") != std::string::npos);
 
-  const Run dead = run_with(
-      environment, {"chat", "hi", "--json", "--endpoint", "http://127.0.0.1:1", "--endpoint", second.base_url()});
+  const Run dead =
+      run_with(environment, {"chat", "hi", "--json", "--endpoint", closed.url(), "--endpoint", second.base_url()});
   CHECK(dead.text("content") == "Four");
 
   // --retries counts over all servers: none leaves nothing for the second.
