@@ -1,6 +1,7 @@
 // What lies between client and server: TLS, HTTP/2, proxies, redirects, broken servers.
 #include "support/catch.hpp"
 #include "support/clients.hpp"
+#include "support/closed_port.hpp"
 #include "support/front.hpp"
 
 #include <atomic>
@@ -15,6 +16,7 @@ using deepseek::test::DoubleOptions;
 using deepseek::test::say;
 using deepseek_tests::ask;
 using deepseek_tests::client_of;
+using deepseek_tests::ClosedPort;
 using deepseek_tests::Collector;
 using deepseek_tests::Front;
 
@@ -276,12 +278,14 @@ TEST_CASE("proxies: HTTP CONNECT, plain HTTP, SOCKS5, and none by default", "[in
     REQUIRE(proxy->log_mentions("CONNECT"));
   }
   SECTION("a dead proxy is named as such") {
-    const auto client = client_of(server, [&](ClientOptions& options) { options.proxy.url = "http://127.0.0.1:1"; });
+    const ClosedPort dead;
+    const auto client = client_of(server, [&](ClientOptions& options) { options.proxy.url = dead.url(); });
     const auto error = client.chat(ask("hi")).error();
     REQUIRE(error.outcome() == Outcome::network_error);
   }
   SECTION("the environment counts only on request") {
-    setenv("https_proxy", "http://127.0.0.1:1", 1);
+    const ClosedPort dead;
+    setenv("https_proxy", dead.url().c_str(), 1);
     REQUIRE(client_of(server).chat(ask("hi")).has_value());
     const auto client = client_of(server, [](ClientOptions& options) { options.proxy.from_environment = true; });
     REQUIRE_FALSE(client.chat(ask("hi")).has_value());

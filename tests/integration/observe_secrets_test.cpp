@@ -9,6 +9,7 @@
 
 #include "support/catch.hpp"
 #include "support/clients.hpp"
+#include "support/closed_port.hpp"
 #include "support/shared_data.hpp"
 
 #include <deepseek/policy/observe.hpp>
@@ -232,8 +233,9 @@ TEST_CASE("addresses and proxies with passwords leave no trace", "[integration][
   Sinks sinks;
   Double server;
   {
+    const deepseek_tests::ClosedPort closed;
     ClientOptions options = server.client_options();
-    options.proxy.url = "http://user:" + std::string(in_proxy) + "@127.0.0.1:1";  // nobody listens there
+    options.proxy.url = "http://user:" + std::string(in_proxy) + "@127.0.0.1:" + std::to_string(closed.port());
     sinks.watch(options);
     const auto client = DeepSeekClient::create(std::move(options));
     if (client) (void)client->chat(ask("hi"));

@@ -4,6 +4,7 @@
 #include "cli/advice.hpp"
 #include "cli/probe.cpp"
 #include "support/catch.hpp"
+#include "support/closed_port.hpp"
 
 using namespace deepseek::cli;
 
@@ -42,7 +43,8 @@ TEST_CASE("probe: what is no base URL") {
 }
 
 TEST_CASE("probe: a port where nobody listens") {
-  const auto connection = connect_to({"127.0.0.1", 1, false}, std::chrono::seconds(5));
+  const deepseek_tests::ClosedPort closed;
+  const auto connection = connect_to({"127.0.0.1", closed.port(), false}, std::chrono::seconds(5));
   REQUIRE_FALSE(connection);
   CHECK(connection.error().code() == deepseek::ErrorCode::connect_failed);
   CHECK_FALSE(in_flags(connection.error()).advice().empty());

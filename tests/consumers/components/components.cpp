@@ -9,6 +9,8 @@
 #include <iostream>
 #include <string>
 
+#include "../../support/closed_port.hpp"
+
 namespace {
 
 int failures = 0;
@@ -39,7 +41,8 @@ std::string ask(const std::string& base_url, int times, const std::function<void
 int main(int argc, char** argv) {
   if (argc != 3) return 2;
   const std::string url = argv[1], folder = argv[2];
-  const std::string nobody = "redis://127.0.0.1:1";  // nothing listens on port 1
+  const deepseek_tests::ClosedPort closed;
+  const std::string nobody = "redis://127.0.0.1:" + std::to_string(closed.port());
 
   const auto both = [&](deepseek::ClientOptions& options) {
     options.cache.memory_bytes = 1 * deepseek::MiB;
