@@ -120,7 +120,7 @@ struct ErrorDetails {
   std::string cause{};    ///< the lower layer's own words, quoted
   int http_status = 0;    ///< 0: no response head came
   ServiceError service{};
-  std::string endpoint{};  ///< base URL of the server asked last; empty: none was asked
+  std::string endpoint{};  ///< base URL of the server asked last, or that may not be asked; empty: none
   std::string trace_id{};  ///< x-ds-trace-id or x-request-id of the response
   int attempts = 0;        ///< requests sent for this call
   /// Bytes of answer, reasoning and tool arguments that were read for the caller before the end: with a callback all
@@ -181,8 +181,8 @@ class Error {
   std::shared_ptr<const ErrorDetails> details_;
 };
 
-/// "code: message (cause) [from https://api.deepseek.com] [trace 0f7c...]; advice", one line; what is not known is left
-/// out.
+/// "code: message (cause) [server https://api.deepseek.com] [trace 0f7c...]; advice", one line; what is not known is
+/// left out.
 std::string to_string(const Error& error);
 std::ostream& operator<<(std::ostream& out, const Error& error);
 

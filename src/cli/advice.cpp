@@ -62,6 +62,9 @@ std::string advice_of(const Error& error) {
       return "the service is busy or the connection is gone: try again";
     case ErrorCode::timeout_total:
       return "allow more with --timeout";
+    case ErrorCode::bad_request:
+      return says_one_of(error.message(), {"model"}) ? "check --model: deepseek models lists those there are"
+                                                     : error.advice();
     case ErrorCode::limit_exceeded:
       return "a server that sends so much is not what it should be: check the base URL";
     default:
@@ -71,6 +74,8 @@ std::string advice_of(const Error& error) {
 
 std::string in_flag_words(std::string text) {
   static constexpr std::pair<std::string_view, std::string_view> names[] = {
+      {"what came is kept in Error::partial(); repeat", "repeat"},
+      {"what came before is kept in Error::partial()", "what came before it was printed"},
       {"TlsOptions::ca_file", "--ca-file"},
       {"ProxyOptions::url", "--proxy"},
       {"ClientOptions::model", "--model"},

@@ -76,8 +76,8 @@ std::string json_error(const Error& error) {
       json_string(to_string(error.code())), json_string(error.message()), json_number_or_null(error.http_status()),
       json_string_or_null(service.type), json_string_or_null(service.code), json_string_or_null(service.param),
       json_string_or_null(error.clock()), json_string_or_null(error.cause()), json_string_or_null(error.advice()),
-      json_string_or_null(error.endpoint()), json_string_or_null(error.trace_id()), retry_after ? std::to_string(retry_after->count()) : "null",
-      error.retryable(), error.bytes_delivered());
+      json_string_or_null(error.endpoint()), json_string_or_null(error.trace_id()),
+      retry_after ? std::to_string(retry_after->count()) : "null", error.retryable(), error.bytes_delivered());
 }
 
 std::string end_line(const Result<ChatReply>& result, std::string_view cache) {
@@ -138,7 +138,7 @@ void print_error(const Error& error) {
   std::string line = fmt::format("deepseek: {}: {}", to_string(error.code()), error.message());
   if (!error.cause().empty() && error.message().find(error.cause()) == std::string::npos)
     line += " (" + error.cause() + ')';
-  if (!error.endpoint().empty()) line += " [from " + error.endpoint() + ']';
+  if (!error.endpoint().empty()) line += " [server " + error.endpoint() + ']';
   if (!error.trace_id().empty()) line += " [trace " + error.trace_id() + ']';
   std::replace(line.begin(), line.end(), '\n', ' ');
   line += '\n';

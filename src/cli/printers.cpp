@@ -89,6 +89,10 @@ std::string closing_line(const ChatReply& reply, const char* outcome, const Call
   if (times.total.count() > 0) line += ", " + time_text(times.total) + " in all";
   line += way_text(reply.info, facts);
   if (!reply.model.empty()) line += ", " + reply.model;
+  if (reply.info.reasoning_only)
+    line += "; only reasoning came" + std::string(reply.finish_reason() == finish_reason::length
+                                                      ? ": allow more with --max-tokens, or give --no-thinking"
+                                                      : "");
   return line + '\n';
 }
 

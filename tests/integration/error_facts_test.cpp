@@ -1,4 +1,6 @@
 // What an error tells of where it came from and what to do about it.
+#include <deepseek/schema.hpp>
+
 #include "support/catch.hpp"
 #include "support/clients.hpp"
 #include "support/raw_server.hpp"
@@ -7,6 +9,15 @@ using namespace deepseek;
 using deepseek_tests::ask;
 using deepseek_tests::RawServer;
 using deepseek_tests::Socket;
+
+struct Town {
+  std::string name;
+};
+
+template <>
+struct deepseek::Schema<Town> {
+  static constexpr auto fields = std::make_tuple(deepseek::field("name", &Town::name));
+};
 
 namespace {
 
@@ -38,7 +49,7 @@ TEST_CASE("an error names the server that was asked, and what may help", "[integ
   CHECK(error.code() == ErrorCode::connect_failed);
   CHECK(error.endpoint() == "http://127.0.0.1:18/v1");
   CHECK(error.advice().find("whether the server runs") != std::string::npos);
-  CHECK(to_string(error).find(" [from http://127.0.0.1:18/v1]; check host") != std::string::npos);
+  CHECK(to_string(error).find(" [server http://127.0.0.1:18/v1]; check host") != std::string::npos);
 }
 
 TEST_CASE("an error of a call that asked nobody names no server", "[integration]") {
@@ -65,4 +76,38 @@ TEST_CASE("a refused key and a key that was not sent are told apart", "[integrat
   CHECK(refused.code() == ErrorCode::authentication);
   CHECK(refused.advice().find("no key was sent") == std::string::npos);
   CHECK(refused.endpoint() == server.url());
+}
+
+TEST_CASE("an endpoint that may not be asked is passed over", "[integration]") {
+  deepseek::test::Double server;
+  const Endpoint live = server.client_options().endpoints.front();
+  ClientOptions options;
+  SECTION("its key would travel in the clear") {
+    options.endpoints = {{"http://192.0.2.1", api_key("test-key")}, live};
+  }
+  SECTION("it has no key") { options.endpoints = {{"https://api.deepseek.com", {}}, live}; }
+  const auto client = DeepSeekClient::create(options).value();
+  const auto reply = client.chat(ask("hi"));
+  REQUIRE(reply);
+  CHECK(reply->info.endpoint == live.base_url);
+  CHECK(reply->info.attempts == 1);
+
+  options.endpoints.pop_back();
+  const Error alone = error_of(options);
+  CHECK(alone.outcome() == Outcome::refused);
+  CHECK(alone.endpoint() == options.endpoints.front().base_url);
+  CHECK(alone.attempts() == 0);
+}
+
+TEST_CASE("a typed answer that never came tells of both requests", "[integration]") {
+  deepseek::test::Double server;
+  server.script({deepseek::test::say("no"), deepseek::test::say("still no")});
+  const auto client = deepseek_tests::client_of(server);
+  const auto town = client.chat_as<Town>("Where?");
+  REQUIRE_FALSE(town);
+  CHECK(town.error().code() == ErrorCode::malformed_json);
+  CHECK(town.error().attempts() == 2);
+  CHECK(town.error().http_status() == 200);
+  CHECK_FALSE(town.error().trace_id().empty());
+  CHECK(town.error().endpoint() == server.client_options().endpoints.front().base_url);
 }

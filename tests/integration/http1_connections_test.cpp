@@ -9,6 +9,7 @@
 
 #include "integration/http1_kit.hpp"
 #include "support/catch.hpp"
+#include "support/closed_port.hpp"
 #include "support/raw_server.hpp"
 #include "support/temp_folder.hpp"
 
@@ -181,13 +182,9 @@ TEST_CASE("http1: a refused connection", "[integration][http1]") {
   const bool own = GENERATE(true, false);
   const char* const host = GENERATE("127.0.0.1", "localhost");
   CAPTURE(own, host);
-  int port = 0;
-  {
-    const Listener gone;
-    port = gone.port();
-  }
+  const ClosedPort closed;
   EngineRig rig(reading(own));
-  const auto got = finish(rig, get("http://" + std::string(host) + ':' + std::to_string(port) + '/'));
+  const auto got = finish(rig, get("http://" + std::string(host) + ':' + std::to_string(closed.port()) + '/'));
   CHECK(got->outcome() == std::string("0||no head|") + to_string(ErrorCode::connect_failed));
   CHECK_FALSE(got->end->cause.empty());
   CHECK(got->end->timings.first_byte.count() == 0);

@@ -281,7 +281,9 @@ TEST_CASE("proxies: HTTP CONNECT, plain HTTP, SOCKS5, and none by default", "[in
     const ClosedPort dead;
     const auto client = client_of(server, [&](ClientOptions& options) { options.proxy.url = dead.url(); });
     const auto error = client.chat(ask("hi")).error();
-    REQUIRE(error.outcome() == Outcome::network_error);
+    CHECK(error.outcome() == Outcome::network_error);
+    CHECK(error.code() == ErrorCode::proxy_failed);
+    CHECK(error.advice().find("check ProxyOptions") != std::string::npos);
   }
   SECTION("the environment counts only on request") {
     const ClosedPort dead;

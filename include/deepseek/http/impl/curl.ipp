@@ -182,6 +182,13 @@ DEEPSEEK_DECL void CurlEngine::set_route(CURL* easy, const std::string& url) {
   curl_easy_setopt(easy, CURLOPT_NOPROXY, is_kept_on_this_machine(url) ? "*" : usual);
 }
 
+/// True if the proxy is all that a request for `url` connects to. What `no_proxy` leaves out only libcurl knows.
+DEEPSEEK_DECL bool CurlEngine::surely_by_proxy(const std::string& url) const {
+  const ProxyOptions& proxy = options_.proxy;
+  if (proxy.url.empty() || !proxy.no_proxy.empty()) return false;
+  return !is_proxy_elsewhere(proxy) || !is_kept_on_this_machine(url);
+}
+
 // A large buffer halves the cost of a lone fast stream; thousands of streams would each hold one.
 DEEPSEEK_DECL std::size_t CurlEngine::buffer_bytes() const noexcept {
   if (options_.read_buffer_bytes > 0) return options_.read_buffer_bytes;
@@ -372,6 +379,8 @@ DEEPSEEK_DECL void CurlEngine::finish(CurlTransfer& transfer, CURLcode result) {
   end.clean = result == CURLE_OK && (transfer.head_complete_ || transfer.on_connected_);
   if (!end.clean) {
     end.code = transfer.own_failure_.value_or(code_of(result));
+    if (end.code == ErrorCode::connect_failed && surely_by_proxy(transfer.request_.url))
+      end.code = ErrorCode::proxy_failed;
     if (transfer.head_begun_ && !transfer.head_complete_ && !transfer.own_failure_ &&
         end.code != ErrorCode::http_protocol)
       end.code = ErrorCode::truncated;

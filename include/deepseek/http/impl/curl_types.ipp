@@ -133,6 +133,7 @@ class CurlEngine final : public HttpEngine, public Connector {
   void set_tls_options(CURL* easy);
   void set_proxy_options(CURL* easy);
   void set_route(CURL* easy, const std::string& url);
+  bool surely_by_proxy(const std::string& url) const;
   void add(CurlTransfer& transfer);
   void remove(CurlTransfer& transfer);
   void renew(CURL* easy, CurlHeaders& memory);

@@ -66,13 +66,14 @@ DEEPSEEK_DECL std::optional<Error> ChatReplyDecoder::conclude(bool clean) {
 /// Did all of it come, and did it go well?
 DEEPSEEK_DECL std::optional<Error> ChatReplyDecoder::judge_end(bool clean) {
   constexpr const char* keep = "what came before is kept in Error::partial()";
+  constexpr const char* elsewhere = "check the base URL and what lies between";
   constexpr const char* again = "what came is kept in Error::partial(); repeat the request if it is safe to";
   if (malformed_ != nullptr && (stream_ || clean)) {
-    const Error error =
-        stream_ ? Error(ErrorCode::malformed_stream,
-                        "event " + std::to_string(malformed_frame_) + " of the stream cannot be decoded", keep)
-                : Error(ErrorCode::malformed_json, "the reply cannot be decoded",
-                        "check the base URL and what lies between");
+    const Error error = stream_
+                            ? Error(ErrorCode::malformed_stream,
+                                    "event " + std::to_string(malformed_frame_) + " of the stream cannot be decoded",
+                                    malformed_frame_ > 1 ? keep : elsewhere)
+                            : Error(ErrorCode::malformed_json, "the reply cannot be decoded", elsewhere);
     return error.with([this](ErrorDetails& details) { details.cause = malformed_; });
   }
   if (error_) return error_in_reply(*error_, stream_);

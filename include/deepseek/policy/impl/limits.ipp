@@ -37,6 +37,10 @@ DEEPSEEK_DECL std::optional<Error> check_limits(const Limits& limits, const std:
   if (limits.requests_per_minute > most_requests) {
     return wrong_limit(path + ".requests_per_minute", "must be 1 to 100,000,000, or 0 for no limit");
   }
+  if (limits.requests_burst > 0 && limits.requests_per_minute == 0)
+    return wrong_limit(path + ".requests_burst", "needs requests_per_minute beside it");
+  if (limits.tokens_burst > 0 && limits.tokens_per_minute == 0)
+    return wrong_limit(path + ".tokens_burst", "needs tokens_per_minute beside it");
   if (limits.requests_burst > limits.requests_per_minute * minutes_a_day) {
     return wrong_limit(path + ".requests_burst",
                        "must not be larger than 1440 * requests_per_minute, a day's requests");
@@ -123,7 +127,7 @@ DEEPSEEK_DECL Error no_turn(const Shortage& shortage, const std::string& why) {
   details.outcome = Outcome::refused;
   details.message =
       "the limits of " + std::string(shortage.where) + " leave no room (" + shortage_word(shortage.of) + "): " + why;
-  details.advice = "send less, or raise ClientOptions::limits";
+  details.advice = "send less, or raise the limits (ClientOptions::limits, or those its limiter was made with)";
   if (shortage.wait > Duration::zero()) {
     details.retry_after = std::chrono::ceil<std::chrono::milliseconds>(shortage.wait);
   }

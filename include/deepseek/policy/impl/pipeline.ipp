@@ -134,10 +134,10 @@ class AuthorisePolicy final : public Policy {
     const Trust& trust = known_.of(
         call->endpoint, [&] { return Trust{is_deepseek_host(endpoint.base_url), transport_->confidential(endpoint)}; });
     if (!endpoint.credential.present()) {
-      if (trust.needs_key) return sink->on_end(missing_key());
+      if (trust.needs_key) return sink->on_end(missing_key(endpoint));
       return next(std::move(call), std::move(sink));
     }
-    if (!trust.confidential && !endpoint.allow_plain_http) return sink->on_end(insecure());
+    if (!trust.confidential && !endpoint.allow_plain_http) return sink->on_end(insecure(endpoint));
     if (const Secret* value = endpoint.credential.source().known()) {
       call->authorization = *value;
       return next(std::move(call), std::move(sink));
@@ -216,13 +216,17 @@ class AuthorisePolicy final : public Policy {
     state->next(state->call, state);
   }
 
-  static Error missing_key() {
-    return Error(ErrorCode::missing_key, "api.deepseek.com needs an API key and none was given",
-                 "set DEEPSEEK_API_KEY or Endpoint::credential");
+  static Error missing_key(const Endpoint& endpoint) {
+    return about(endpoint, Error(ErrorCode::missing_key, "api.deepseek.com needs an API key and none was given",
+                                 "set DEEPSEEK_API_KEY or Endpoint::credential"));
   }
-  static Error insecure() {
-    return Error(ErrorCode::insecure_credential, "the credential would travel over plain http to another host",
-                 "use https, or set Endpoint::allow_plain_http");
+  static Error insecure(const Endpoint& endpoint) {
+    return about(endpoint,
+                 Error(ErrorCode::insecure_credential, "the credential would travel over plain http to another host",
+                       "use https, or set Endpoint::allow_plain_http"));
+  }
+  static Error about(const Endpoint& endpoint, const Error& error) {
+    return error.with([&](ErrorDetails& details) { details.endpoint = endpoint.base_url; });
   }
 
   std::shared_ptr<const Transport> transport_;

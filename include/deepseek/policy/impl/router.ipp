@@ -16,6 +16,8 @@ DEEPSEEK_DECL EndpointVerdict judge_endpoint(const std::optional<Error>& error) 
     case ErrorCode::connect_failed:
     case ErrorCode::tls_failed:
     case ErrorCode::proxy_failed:
+    case ErrorCode::missing_key:
+    case ErrorCode::insecure_credential:
     case ErrorCode::authentication:
     case ErrorCode::insufficient_balance:
     case ErrorCode::token_failed:
