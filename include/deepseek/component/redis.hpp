@@ -37,8 +37,8 @@ struct RedisCacheOptions {
 };
 
 /// A cache level in Redis, for CacheOptions::redis. One connection per client, made when the client is, and again
-/// after a growing pause when it breaks. While there is none, lookups miss at once. A thread that waits for one call, on
-/// a client that does nothing else, looks for the answer of a server near by for up to 50 us before it sleeps.
+/// after a growing pause when it breaks. While there is none, lookups miss at once. A thread that waits for one call,
+/// on a client that does nothing else, looks for the answer of a server near by for up to 50 us before it sleeps.
 std::shared_ptr<CacheStore> redis(std::string_view address, RedisCacheOptions options = {});
 std::shared_ptr<CacheStore> redis(RedisServer server, RedisCacheOptions options = {});
 
