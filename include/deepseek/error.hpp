@@ -181,7 +181,7 @@ class Error {
   std::shared_ptr<const ErrorDetails> details_;
 };
 
-/// "code: message (cause) [server https://api.deepseek.com] [trace 0f7c...]; advice", one line; what is not known is
+/// "code: message (cause) [server api.deepseek.com] [trace 0f7c...]; advice", one line; what is not known is
 /// left out.
 std::string to_string(const Error& error);
 std::ostream& operator<<(std::ostream& out, const Error& error);

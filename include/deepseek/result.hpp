@@ -17,7 +17,10 @@ class NoCopy;  // never defined
 template <class T>
 class [[nodiscard]] Result {
   // What cannot be copied makes no copyable Result: these then take what nobody has, and the implicit ones are deleted.
-  using Copied = std::conditional_t<std::is_copy_constructible_v<T>, const Result&, const detail::NoCopy&>;
+  template <bool can, class Other>
+  using If = std::conditional_t<can, Other, const detail::NoCopy&>;
+  using Copied = If<std::is_copy_constructible_v<T>, const Result&>;
+  using CopyAssigned = If<std::is_copy_constructible_v<T> && std::is_copy_assignable_v<T>, const Result&>;
   static constexpr bool moves_safely = std::is_nothrow_move_constructible_v<T>;
 
  public:
@@ -38,7 +41,7 @@ class [[nodiscard]] Result {
   Result(Result&& other) noexcept(moves_safely) : error_(std::move(other.error_)), has_value_(other.has_value_) {
     if (has_value_) make(std::move(other.value_));
   }
-  Result& operator=(Copied other) {
+  Result& operator=(CopyAssigned other) {
     if (has_value_ && other.has_value_) {
       value_ = other.value_;
     } else if (this != &other) {
@@ -52,13 +55,15 @@ class [[nodiscard]] Result {
       value_ = std::move(other.value_);
       return *this;
     }
-    if (other.has_value_) {
+    Error error = std::move(other.error_);  // `other` may be a part of the value that ends here
+    const bool has_value = other.has_value_;
+    if (has_value) {
       make(std::move(other.value_));
     } else if (has_value_) {
       value_.~T();
     }
-    has_value_ = other.has_value_;
-    error_ = std::move(other.error_);
+    has_value_ = has_value;
+    error_ = std::move(error);
     return *this;
   }
   ~Result() {

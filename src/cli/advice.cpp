@@ -63,8 +63,9 @@ std::string advice_of(const Error& error) {
     case ErrorCode::timeout_total:
       return "allow more with --timeout";
     case ErrorCode::bad_request:
-      return says_one_of(error.message(), {"model"}) ? "check --model: deepseek models lists those there are"
-                                                     : error.advice();
+      return says_one_of(error.message(), {"model names are", "Model Not Exist", "model does not exist"})
+                 ? "check --model: deepseek models lists those there are"
+                 : error.advice();
     case ErrorCode::limit_exceeded:
       return "a server that sends so much is not what it should be: check the base URL";
     default:
@@ -75,7 +76,7 @@ std::string advice_of(const Error& error) {
 std::string in_flag_words(std::string text) {
   static constexpr std::pair<std::string_view, std::string_view> names[] = {
       {"what came is kept in Error::partial(); repeat", "repeat"},
-      {"what came before is kept in Error::partial()", "what came before it was printed"},
+      {"what came before is kept in Error::partial()", "what came before it is all there is"},
       {"TlsOptions::ca_file", "--ca-file"},
       {"ProxyOptions::url", "--proxy"},
       {"ClientOptions::model", "--model"},

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <deepseek/core/detail/host.hpp>
 #include <nlohmann/json.hpp>
 
 #include "cli/exit_code.hpp"
@@ -138,7 +139,7 @@ void print_error(const Error& error) {
   std::string line = fmt::format("deepseek: {}: {}", to_string(error.code()), error.message());
   if (!error.cause().empty() && error.message().find(error.cause()) == std::string::npos)
     line += " (" + error.cause() + ')';
-  if (!error.endpoint().empty()) line += " [server " + error.endpoint() + ']';
+  if (!error.endpoint().empty()) line += fmt::format(" [server {}]", detail::authority_of_url(error.endpoint()));
   if (!error.trace_id().empty()) line += " [trace " + error.trace_id() + ']';
   std::replace(line.begin(), line.end(), '\n', ' ');
   line += '\n';

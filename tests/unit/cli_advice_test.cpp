@@ -21,8 +21,10 @@ bool has(const std::string& text, const char* part) { return text.find(part) != 
 TEST_CASE("advice: it names flags, not members of C++ structs") {
   CHECK(has(advice_for(ErrorCode::insecure_credential), "--allow-plain-http"));
   CHECK(has(advice_for(ErrorCode::missing_key), "--api-key-file"));
-  CHECK(has(in_flags(Error(ErrorCode::bad_request, "400: no such model", "correct it")).advice(), "deepseek models"));
-  CHECK(in_flags(Error(ErrorCode::bad_request, "400: too long", "correct it")).advice() == "correct it");
+  CHECK(has(in_flags(Error(ErrorCode::bad_request, "400: Model Not Exist", "correct it")).advice(), "deepseek models"));
+  CHECK(
+      in_flags(Error(ErrorCode::bad_request, "400: This model's maximum context length is 9", "correct it")).advice() ==
+      "correct it");
   CHECK(has(in_flags(Error(ErrorCode::authentication, "401", "no key was sent: set it")).advice(), "no key was sent"));
   CHECK(has(advice_for(ErrorCode::authentication), "--api-key-file"));
   CHECK(has(advice_for(ErrorCode::unsupported), "--deepseek"));

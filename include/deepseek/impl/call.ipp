@@ -215,6 +215,13 @@ DEEPSEEK_DECL void LiveCall::abort(Error reason) {
   on_end(std::move(reason));
 }
 
+inline void add_facts(ErrorDetails& details, const AttemptFacts& facts) {
+  if (details.http_status == 0) details.http_status = facts.http_status;
+  if (details.trace_id.empty()) details.trace_id = facts.trace_id;
+  if (!details.retry_after) details.retry_after = facts.retry_after;
+  if (facts.endpoint) details.endpoint = facts.endpoint->base_url;
+}
+
 DEEPSEEK_DECL void LiveCall::on_end(std::optional<Error> error) {
   if (std::exchange(ended_, true)) return;
   const auto keep = shared_from_this();
@@ -226,11 +233,7 @@ DEEPSEEK_DECL void LiveCall::on_end(std::optional<Error> error) {
   if (error) {
     error = error->with([&](ErrorDetails& details) {
       details.attempts = facts.attempts;
-      if (details.http_status == 0) details.http_status = facts.http_status;
-      if (details.trace_id.empty()) details.trace_id = facts.trace_id;
-      if (details.endpoint.empty() && facts.attempts > 0 && call_->endpoint)
-        details.endpoint = call_->endpoint->base_url;
-      if (!details.retry_after) details.retry_after = facts.retry_after;
+      if (details.endpoint.empty()) add_facts(details, facts);  // else it is about another server than was asked last
       describe(details);
     });
   }
@@ -279,7 +282,7 @@ DEEPSEEK_DECL CallInfo LiveCall::take_info() {
   info.retries = facts.retries;
   info.hedges = facts.hedges;
   if (!facts.cache_level.empty()) info.cache = facts.cache_level;
-  if (call_->endpoint) info.endpoint = call_->endpoint->base_url;
+  if (facts.endpoint) info.endpoint = facts.endpoint->base_url;
   info.degraded = facts.degraded;
   if (facts.degraded_because) info.degraded_because = to_string(*facts.degraded_because);
   info.resumed = facts.resumed;

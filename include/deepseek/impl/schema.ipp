@@ -365,20 +365,25 @@ DEEPSEEK_DECL Result<void> chat_structured(const DeepSeekClient& client, ChatReq
     return Error(ErrorCode::invalid_argument, "chat_as does not run tools", "use a Conversation for the tools first");
   }
   instruct_json(request, schema);
-  int attempts = 0;
+  int attempts = 0;  // of both requests
   for (bool corrected = false;; corrected = true) {
     const Result<ChatReply> reply = client.chat(request, options);
-    if (!reply) return reply.error();
+    if (!reply) return reply.error().with([&](ErrorDetails& details) { details.attempts += attempts; });
     attempts += reply->info.attempts;
-    const Result<RawJson> json = parse_structured(*reply);
-    const Result<void> done = json ? accept(json->view()) : Result<void>(json.error());
-    if (done || done.error().code() == ErrorCode::truncated) return done;
-    if (corrected) {
-      return done.error().with([&](ErrorDetails& details) {
+    const auto told = [&](const Error& error) {
+      return error.with([&](ErrorDetails& details) {
         details.attempts = attempts;
         details.http_status = reply->info.http_status;
         details.endpoint = reply->info.endpoint;
         details.trace_id = reply->info.trace_id;
+      });
+    };
+    const Result<RawJson> json = parse_structured(*reply);
+    const Result<void> done = json ? accept(json->view()) : Result<void>(json.error());
+    if (done) return done;
+    if (done.error().code() == ErrorCode::truncated) return told(done.error());
+    if (corrected) {
+      return told(done.error()).with([&](ErrorDetails& details) {
         details.advice = "the model did not answer in the wanted form, and not after one correction either";
         details.partial = std::make_shared<const ChatReply>(*reply);
       });

@@ -104,8 +104,8 @@ struct CostReport {
 /// The policy at Phase::admission, before the limits: reserves what an attempt is estimated to cost (its weight at the
 /// price of output) and refuses it with budget_exceeded if that does not fit under a ceiling; books at its end what it
 /// did cost. A ceiling can be exceeded by as much as answers under way grow beyond their estimate: set max_tokens.
-/// `meter` may not be empty. `clock` null: the system's. `metrics` may be null: told what tokens cost, of those that
-/// are known.
+/// With an empty meter it does nothing. `clock` null: the system's. `metrics` may be null: told what tokens cost, of
+/// those that are known.
 std::shared_ptr<Policy> make_cost_policy(CostMeter meter, std::shared_ptr<Clock> clock = nullptr,
                                          std::shared_ptr<MetricSink> metrics = nullptr);
 

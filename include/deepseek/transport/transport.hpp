@@ -92,7 +92,7 @@ struct TokenUsage {
   std::uint64_t completion = 0;
   std::uint64_t reasoning = 0;
 
-  /// False while all are zero: nobody said.
+  /// False while no token is counted: nobody said.
   bool told() const noexcept { return prompt != 0 || completion != 0; }
 };
 
@@ -150,6 +150,7 @@ class RequestCodec {
 
 /// What one attempt came to. Reset by the pipeline before each.
 struct AttemptFacts {
+  std::shared_ptr<const Endpoint> endpoint{};  ///< that was asked; null: none was
   int http_status = 0;
   int http_version = 0;
   std::string trace_id{};
@@ -180,7 +181,7 @@ struct CallFacts : AttemptFacts {
   std::optional<Error> degraded_because{};  ///< set with `degraded`: what the answer that was asked for failed with
 
   /// Forgets the attempt before and counts one more.
-  void begin_attempt();
+  void begin_attempt(std::shared_ptr<const Endpoint> endpoint = nullptr);
 };
 
 /// One operation on its way. Made by the api layer, seen by every policy, executed by a transport. On

@@ -132,7 +132,7 @@ void RedisConnection::look_again() {
 }
 
 void RedisConnection::look_out() {
-  if (state_ != State::ready || waiting_.size() != 1 || !loop_.waits_for_one()) return;
+  if (state_ != State::ready || waiting_.size() != 1 || expired_ > 0 || !loop_.waits_for_one()) return;
   if (far_ > 0) {
     --far_;
     return;
@@ -144,17 +144,19 @@ void RedisConnection::look_out() {
 
 void RedisConnection::look_closely() {
   const auto alive = alive_;
+  const std::uint64_t before = replies_;
   const auto until = std::chrono::steady_clock::now() + look_out_time;
-  while (state_ == State::ready && !waiting_.empty() && loop_.waits_for_one()) {
+  while (state_ == State::ready && loop_.waits_for_one()) {
+    read_some();
+    if (!*alive) return;
+    update_watch();
+    if (replies_ != before) return;
+    // Judged after a look: the thread may have been away for long, because the server had the processor.
     if (std::chrono::steady_clock::now() > until) {
       far_ = far_look_outs;
       return;
     }
-    read_some();
-    if (!*alive) return;
-    update_watch();
-    // The server may want this very processor.
-    if (!waiting_.empty()) std::this_thread::yield();
+    std::this_thread::yield();
   }
 }
 
@@ -415,6 +417,7 @@ void RedisConnection::read_some() {
       case RedisStream::Status::done:
         break;
     }
+    last_io_ = loop_.now();
     if (!reader_->feed({buffer, got})) return fail("its reply is too long");
     take_replies();
     if (!*alive || !stream_) return;
@@ -444,6 +447,7 @@ void RedisConnection::take_reply(RedisReply reply) {
   if (waiting_.empty()) return fail("it answers what was not asked");
   Waiting waiting = std::move(waiting_.front());
   waiting_.pop_front();
+  ++replies_;
   if (waiting.greets) {
     if (refuses_greeting(reply)) return fail(why_refused(reply));
     if (--greetings_ == 0) greeted();

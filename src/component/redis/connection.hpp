@@ -143,8 +143,9 @@ class RedisConnection final : private IoWatcher {
   TimePoint timer_at_ = {};
   Loop::TimerId connect_timer_ = 0;  // the end of an attempt to connect, or of the pause before one
   bool draining_ = false;
-  bool looking_ = false;  // look_again() is posted
-  unsigned far_ = 0;      // look_out() does nothing so often: the reply was longer in coming
+  bool looking_ = false;       // look_again() is posted
+  std::uint64_t replies_ = 0;  // that were taken
+  unsigned far_ = 0;           // look_out() does nothing so often: the reply was longer in coming
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

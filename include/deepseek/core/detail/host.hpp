@@ -13,6 +13,8 @@ bool same_word(std::string_view a, std::string_view lower) noexcept;
 bool is_host_name(std::string_view host) noexcept;
 /// True if traffic to `host` cannot leave this machine: localhost, 127.0.0.0/8, ::1.
 bool is_loopback(std::string_view host) noexcept;
+/// What stands between the scheme and the path, user and password left out: host[:port].
+std::string_view authority_of_url(std::string_view url) noexcept;
 /// The host of scheme://[user@]host[:port][/...], without the brackets of an IPv6 address. Empty: there is none.
 std::string_view host_of_url(std::string_view url) noexcept;
 

@@ -1,4 +1,5 @@
 #pragma once
+#include <deepseek/core/detail/host.hpp>
 #include <deepseek/error.hpp>
 
 #include <ostream>
@@ -145,7 +146,7 @@ DEEPSEEK_DECL std::string to_string(const Error& error) {
   text += ": ";
   text += error.message();
   if (!error.cause().empty()) text += " (" + error.cause() + ')';
-  if (!error.endpoint().empty()) text += " [server " + error.endpoint() + ']';
+  if (!error.endpoint().empty()) ((text += " [server ") += detail::authority_of_url(error.endpoint())) += ']';
   if (!error.trace_id().empty()) text += " [trace " + error.trace_id() + ']';
   if (!error.advice().empty()) text += "; " + error.advice();
   return text;

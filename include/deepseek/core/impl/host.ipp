@@ -49,12 +49,17 @@ DEEPSEEK_DECL bool is_loopback(std::string_view host) noexcept {
   return host.size() > tail.size() && same_word(host.substr(host.size() - tail.size()), tail);
 }
 
-DEEPSEEK_DECL std::string_view host_of_url(std::string_view url) noexcept {
+DEEPSEEK_DECL std::string_view authority_of_url(std::string_view url) noexcept {
   const std::size_t scheme = url.find("://");
   if (scheme == std::string_view::npos) return {};
-  std::string_view host = url.substr(scheme + 3);
-  host = host.substr(0, host.find_first_of("/?#"));
-  if (const std::size_t at = host.rfind('@'); at != std::string_view::npos) host.remove_prefix(at + 1);
+  std::string_view authority = url.substr(scheme + 3);
+  authority = authority.substr(0, authority.find_first_of("/?#"));
+  if (const std::size_t at = authority.rfind('@'); at != std::string_view::npos) authority.remove_prefix(at + 1);
+  return authority;
+}
+
+DEEPSEEK_DECL std::string_view host_of_url(std::string_view url) noexcept {
+  const std::string_view host = authority_of_url(url);
   if (host.empty() || host.front() != '[') return host.substr(0, host.find(':'));
   return host.substr(1, host.find(']') - 1);
 }

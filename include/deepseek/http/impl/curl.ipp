@@ -185,7 +185,7 @@ DEEPSEEK_DECL void CurlEngine::set_route(CURL* easy, const std::string& url) {
 /// True if the proxy is all that a request for `url` connects to. What `no_proxy` leaves out only libcurl knows.
 DEEPSEEK_DECL bool CurlEngine::surely_by_proxy(const std::string& url) const {
   const ProxyOptions& proxy = options_.proxy;
-  if (proxy.url.empty() || !proxy.no_proxy.empty()) return false;
+  if (proxy.url.empty() || !proxy.no_proxy.empty() || !options_.unix_socket.empty()) return false;
   return !is_proxy_elsewhere(proxy) || !is_kept_on_this_machine(url);
 }
 

@@ -18,6 +18,7 @@ enum class EndpointVerdict {
   good,
   failed,   ///< it did not do its work
   refused,  ///< it cannot be reached, or does not let us in: others may
+  barred,   ///< this client may not ask it, and has not: others may be asked
   none,     ///< nothing: cancelled, or not sent at all
 };
 EndpointVerdict judge_endpoint(const std::optional<Error>& error);

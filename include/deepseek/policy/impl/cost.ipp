@@ -417,11 +417,12 @@ struct CostDesk {
 
 class CostPolicy final : public Policy {
  public:
+  /// Null: it does nothing.
   explicit CostPolicy(std::shared_ptr<CostDesk> desk) : desk_(std::move(desk)) {}
   Phase phase() const override { return Phase::admission; }
 
   void start(CallPtr call, SinkPtr sink, Next next) override {
-    if (call->model.empty()) return next(std::move(call), std::move(sink));  // costs nothing: models, balance
+    if (!desk_ || call->model.empty()) return next(std::move(call), std::move(sink));  // costs nothing: models, balance
     Reservation reservation;
     const WallTime now = desk_->clock->wall_now();
     auto error = desk_->book->reserve(call->model, call->user_id, call->weight, now, reservation);
@@ -465,6 +466,7 @@ class CostPolicy final : public Policy {
 
 DEEPSEEK_DECL std::shared_ptr<Policy> make_cost_policy(CostMeter meter, std::shared_ptr<Clock> clock,
                                                        std::shared_ptr<MetricSink> metrics) {
+  if (!meter) return std::make_shared<detail::CostPolicy>(nullptr);
   return std::make_shared<detail::CostPolicy>(
       std::make_shared<detail::CostDesk>(std::move(meter.book_), std::move(clock), std::move(metrics)));
 }

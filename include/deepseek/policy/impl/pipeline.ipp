@@ -38,7 +38,7 @@ DEEPSEEK_DECL Pipeline::~Pipeline() {
 DEEPSEEK_DECL void Next::operator()(CallPtr call, SinkPtr sink) const {
   if (call->ended) return;  // somebody held it without on_abort, and was not waited for
   if (index_ == pipeline_->policies_.size()) {
-    call->facts.begin_attempt();
+    call->facts.begin_attempt(call->endpoint);
     return pipeline_->transport_->start(std::move(call), std::move(sink));
   }
   pipeline_->policies_[index_]->start(std::move(call), std::move(sink), Next(pipeline_, index_ + 1));

@@ -82,8 +82,15 @@ class RetryPolicy::Attempts final : public CallSink, public std::enable_shared_f
  private:
   /// Goes on and returns null, or says why nothing more is done; "" if there is nothing to say.
   const char* next_step(const Error& error) {
+    const EndpointVerdict verdict = judge_endpoint(error);
+    if (verdict == EndpointVerdict::barred && router_->has_other(*call_)) {
+      router_->leave(*call_);
+      --tries_;  // nothing was sent
+      begin();
+      return nullptr;
+    }
     const RetryKind kind = retry_kind(error);
-    const bool elsewhere = judge_endpoint(error) == EndpointVerdict::refused && router_->has_other(*call_);
+    const bool elsewhere = verdict == EndpointVerdict::refused && router_->has_other(*call_);
     if (!elsewhere && kind == RetryKind::never) return "";
     if (delivered_) return "not repeated: part of the answer was delivered already";
     if (!call_->safe_to_repeat) return "not repeated: the request is not safe to repeat";

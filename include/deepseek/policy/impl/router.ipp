@@ -16,12 +16,13 @@ DEEPSEEK_DECL EndpointVerdict judge_endpoint(const std::optional<Error>& error) 
     case ErrorCode::connect_failed:
     case ErrorCode::tls_failed:
     case ErrorCode::proxy_failed:
-    case ErrorCode::missing_key:
-    case ErrorCode::insecure_credential:
     case ErrorCode::authentication:
     case ErrorCode::insufficient_balance:
     case ErrorCode::token_failed:
       return EndpointVerdict::refused;
+    case ErrorCode::missing_key:
+    case ErrorCode::insecure_credential:
+      return EndpointVerdict::barred;
     case ErrorCode::timeout_total:  // the caller's own clock
     case ErrorCode::rate_limited:   // it lives, and says so
       return EndpointVerdict::none;
@@ -160,7 +161,7 @@ DEEPSEEK_DECL void Router::cool(Place& place) {
 }
 
 DEEPSEEK_DECL void Router::report(Call& call, EndpointVerdict verdict) {
-  if (verdict == EndpointVerdict::none) return release(call);
+  if (verdict == EndpointVerdict::none || verdict == EndpointVerdict::barred) return release(call);
   const auto since = std::exchange(call.asked_since, std::nullopt);
   if (!since || !learns()) return;
   Place& place = places_[static_cast<std::size_t>(call.endpoint_index)];

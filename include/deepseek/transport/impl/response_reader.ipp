@@ -119,6 +119,16 @@ DEEPSEEK_DECL const char* network_failure_text(ErrorCode code) {
   }
 }
 
+/// By the usual names: Authorization, api-key, x-auth-token, Cookie.
+inline bool may_carry_credential(const std::vector<HttpHeader>& headers) {
+  return std::any_of(headers.begin(), headers.end(), [](const HttpHeader& header) {
+    std::string name = header.name;
+    for (char& c : name) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    const auto has = [&name](const char* part) { return name.find(part) != std::string::npos; };
+    return has("auth") || has("key") || has("token") || has("cookie");
+  });
+}
+
 DEEPSEEK_DECL const char* network_failure_advice(ErrorCode code) {
   switch (code) {
     case ErrorCode::dns_failed:
@@ -318,7 +328,7 @@ DEEPSEEK_DECL Error ResponseReader::with_facts(const Error& error) const {
     if (details.http_status == 0) details.http_status = status_;
     if (details.trace_id.empty() && status_ != 0) details.trace_id = call_.facts.trace_id;
     if (!details.retry_after && status_ != 0) details.retry_after = call_.facts.retry_after;
-    if (status_ == 401 && call_.authorization.empty() && call_.headers.empty())
+    if (status_ == 401 && call_.authorization.empty() && !may_carry_credential(call_.headers))
       details.advice = "no key was sent: set Endpoint::credential";
     ServiceError& service = details.service;
     for (std::string* const text :

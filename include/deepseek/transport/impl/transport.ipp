@@ -13,8 +13,9 @@ DEEPSEEK_DECL std::vector<std::string> RequestCodec::answer(std::string_view /*t
   return {};
 }
 
-DEEPSEEK_DECL void CallFacts::begin_attempt() {
+DEEPSEEK_DECL void CallFacts::begin_attempt(std::shared_ptr<const Endpoint> its_endpoint) {
   static_cast<AttemptFacts&>(*this) = AttemptFacts();
+  endpoint = std::move(its_endpoint);
   ++attempts;
 }
 
