@@ -88,7 +88,7 @@ inline Awaiter<Balance> balance(DeepSeekClient client, CallOptions options = {})
 /// A streamed reply, pulled by one coroutine at a time. Made by stream() and complete_stream() below, which start it.
 ///
 ///     coro::Stream stream = coro::stream(client, request);
-///     while (const ChatChunk* chunk = co_await stream.next()) std::cout << chunk->content();
+///     while (const ChatChunk* chunk = co_await stream.next()) text += chunk->content();
 ///     Result<ChatReply> reply = co_await stream.result();
 ///
 /// As with deepseek::Stream the end of the loop does not say how the reply ended: result() does. No thread waits

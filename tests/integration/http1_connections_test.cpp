@@ -24,7 +24,8 @@ TEST_CASE("http1: bytes that nobody asked for never become the next answer", "[i
   // With the answer, later while the loop rests, later while it runs: libcurl 7.88 takes these two for the answer.
   const int when = own ? GENERATE(0, 1, 2) : 0;
   CAPTURE(own, when);
-  std::atomic<bool> go{false}, sent{false};
+  Signal go;
+  std::atomic<bool> sent{false};
   RawServer server([&](Socket& socket, int nth) {
     socket.request();
     if (nth == 2) {
@@ -32,18 +33,15 @@ TEST_CASE("http1: bytes that nobody asked for never become the next answer", "[i
       return;
     }
     socket.send(counted("first") + (when == 0 ? counted("WRONG") : ""));
-    while (!go && when > 0) std::this_thread::sleep_for(1ms);
-    if (when > 0) socket.send(counted("WRONG"));
+    if (when > 0 && go.await()) socket.send(counted("WRONG"));
     sent = true;
     socket.peer_gone();
   });
   EngineRig rig(reading(own));
   CHECK(finish(rig, get(server.url()))->body == "first");
-  go = true;
-  if (when == 2)
-    rig.until([&] { return sent.load(); });
-  else
-    while (!sent && when == 1) std::this_thread::sleep_for(1ms);
+  go.send();
+  if (when == 1) REQUIRE(await([&] { return sent.load(); }));
+  if (when == 2) REQUIRE(rig.until([&] { return sent.load(); }));
   const auto got = finish(rig, get(server.url()));
   CHECK(got->outcome() == "200|right|head|clean");
   CHECK_FALSE(got->end->timings.reused_connection);
@@ -80,19 +78,19 @@ TEST_CASE("http1: a connection that ended while it was idle is replaced, once", 
 TEST_CASE("http1: a connection closed while nobody drives the loop is not used", "[integration][http1]") {
   const bool own = GENERATE(true, false);
   CAPTURE(own);
-  std::atomic<int> closed{0};
+  Signal closed;
   RawServer server([&](Socket& socket, int) {
     socket.request();
     socket.send(counted("x"));
     socket.close();
-    ++closed;
+    closed.send();
   });
   EngineRig rig(reading(own));
   for (int i = 1; i < 4; ++i) {
     const auto got = finish(rig, get(server.url()));
     CHECK(got->outcome() == "200|x|head|clean");
     CHECK_FALSE(got->end->timings.reused_connection);
-    while (closed < i) std::this_thread::sleep_for(1ms);
+    CHECK(closed.await());
   }
 }
 

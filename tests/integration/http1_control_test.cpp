@@ -123,25 +123,30 @@ TEST_CASE("http1: no connection in time", "[integration][http1]") {
 TEST_CASE("http1: the limit on connecting is over when the connection stands", "[integration][http1]") {
   const bool own = GENERATE(true, false);
   CAPTURE(own);
-  RawServer server([](Socket& socket, int) {
+  Signal answer;
+  RawServer server([&](Socket& socket, int) {
     socket.request();
-    std::this_thread::sleep_for(250ms);
+    answer.await();
     socket.send(counted("late"));
   });
   EngineRig rig(reading(own));
   HttpRequest request = get(server.url());
   request.timeouts.connect = 100ms;
-  CHECK(finish(rig, std::move(request))->outcome() == "200|late|head|clean");
+  const auto got = start(rig, std::move(request));
+  rig.turns_during(250ms);
+  answer.send();
+  REQUIRE(rig.until([&] { return got->end.has_value(); }));
+  CHECK(got->outcome() == "200|late|head|clean");
 }
 
 TEST_CASE("http1: an engine goes with transfers under way, without a word", "[integration][http1]") {
   const bool own = GENERATE(true, false);
   CAPTURE(own);
-  std::atomic<int> gone{0};
+  Signal gone;
   RawServer silent([&](Socket& socket, int) {
     socket.request();
     socket.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe");
-    gone += socket.peer_gone();
+    if (socket.peer_gone()) gone.send();
   });
   RawServer quick(always(counted("x")));
   EngineRig rig(reading(own));
@@ -168,7 +173,7 @@ TEST_CASE("http1: an engine goes with transfers under way, without a word", "[in
     CHECK_FALSE(other->end);
     CHECK(other.use_count() == 1);
   }
-  while (gone == 0) std::this_thread::sleep_for(1ms);
+  CHECK(gone.await());
   rig.on_loop([&] {
     got->transfer->pause(true);
     got->transfer->cancel();
@@ -331,16 +336,17 @@ TEST_CASE("http1: a paused transfer whose peer is gone costs nothing and ends wh
   const bool reset = GENERATE(true, false);
   const bool sending = GENERATE(false, true);  // the peer goes while the body is still on its way
   CAPTURE(reset, sending);
+  Signal go;
   std::atomic<bool> gone{false};
   RawServer server([&](Socket& socket, int) {
     socket.taste(10);
     socket.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello");
-    while (!gone) std::this_thread::sleep_for(1ms);
+    go.await();
     if (reset)
       socket.reset();
     else
       socket.close();
-    gone = false;
+    gone = true;
   });
   EngineRig rig(reading(true));
   const auto got = std::make_shared<Recorder>();
@@ -349,8 +355,8 @@ TEST_CASE("http1: a paused transfer whose peer is gone costs nothing and ends wh
     start_here(rig, got, post(server.url(), sending ? std::make_shared<MadeBody>(many_megabytes) : make_body("small")));
   });
   REQUIRE(rig.until([&] { return !got->body.empty(); }));
-  gone = true;
-  REQUIRE(rig.until([&] { return !gone; }));
+  go.send();
+  REQUIRE(rig.until([&] { return gone.load(); }));
   CHECK(rig.turns_during(300ms) < 50);
   CHECK_FALSE(got->end);
   rig.on_loop([&] { got->transfer->pause(false); });

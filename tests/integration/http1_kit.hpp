@@ -1,11 +1,14 @@
 // What the tests of cleartext HTTP/1.1 share: requests, answers, and how one is started and waited for.
 #pragma once
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <semaphore>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "support/catch.hpp"
@@ -92,6 +95,27 @@ inline std::size_t open_files() {
   using Entries = std::filesystem::directory_iterator;
   return static_cast<std::size_t>(std::distance(Entries("/proc/self/fd"), Entries()));
 }
+
+/// Waits for what no descriptor tells of; false if it takes too long.
+template <class Ready>
+bool await(Ready ready, std::chrono::milliseconds limit = patience) {
+  const auto end = std::chrono::steady_clock::now() + limit;
+  while (!ready()) {
+    if (std::chrono::steady_clock::now() > end) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+/// What one thread of a test tells another, once each time. A server that is never told goes on all the same.
+class Signal {
+ public:
+  void send() { told_.release(); }
+  bool await() { return told_.try_acquire_for(patience); }
+
+ private:
+  std::counting_semaphore<> told_{0};
+};
 
 inline constexpr std::size_t many_megabytes = 20u << 20;
 

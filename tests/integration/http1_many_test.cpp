@@ -56,8 +56,7 @@ TEST_CASE("http1: a thousand at once, and only some connections are kept", "[int
       CHECK(kept == 16);
     }
   }
-  for (int i = 0; i < 5000 && open_files() > files; ++i) std::this_thread::sleep_for(1ms);
-  CHECK(open_files() <= files);
+  CHECK(await([&] { return open_files() <= files; }));
   CHECK(server.accepted() == static_cast<int>(count));
 }
 
@@ -79,8 +78,7 @@ TEST_CASE("http1: no descriptor is left behind", "[integration][http1]") {
       rig.on_loop([&] { dropped->transfer->cancel(); });
     }
   }
-  for (int i = 0; i < 2000 && open_files() > before; ++i) std::this_thread::sleep_for(1ms);
-  CHECK(open_files() <= before);
+  CHECK(await([&] { return open_files() <= before; }));
 }
 
 TEST_CASE("http1: many threads hand requests to the loop's own", "[integration][http1][concurrent]") {

@@ -3,7 +3,6 @@
 #include <atomic>
 #include <iterator>
 #include <memory>
-#include <semaphore>
 #include <string>
 #include <thread>
 #include <tuple>
@@ -74,7 +73,7 @@ TEST_CASE("http1: however the bytes of a response are cut, it is the same", "[in
       const long before = *turns;
       socket.send(std::string_view(answer).substr(0, cut));
       // The reader has woken up for the first part, or will read both at once: either is fine.
-      for (int i = 0; i < 50 && *turns == before && cut > 0; ++i) std::this_thread::sleep_for(100us);
+      await([&] { return *turns != before || cut == 0; }, 5ms);
       socket.send(std::string_view(answer).substr(cut));
     }
   });
@@ -272,7 +271,7 @@ TEST_CASE("http1: a refusal is heard while the body is still being sent", "[inte
   CAPTURE(contiguous, how);
   // Before a reset one segment within the first window: a reset throws away what the kernel has not sent yet.
   const std::size_t length = how == 2 ? 30'000 : 100'000;
-  std::counting_semaphore<> heard(0);
+  Signal heard;
   RawServer server([&](Socket& socket, int) {
     socket.taste(100'000);
     socket.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: " + std::to_string(length) + "\r\n\r\n" +
@@ -280,7 +279,7 @@ TEST_CASE("http1: a refusal is heard while the body is still being sent", "[inte
     if (how == 2) return socket.reset();
     if (how == 1) ::shutdown(socket.fd(), SHUT_WR);
     // Read on before it is heard, and the whole body may be sent first: the connection would be as good as new.
-    heard.try_acquire_for(patience);
+    heard.await();
     // Of no use any more: the rest of the body would be read as the next request.
     socket.peer_gone();
   });
@@ -289,7 +288,7 @@ TEST_CASE("http1: a refusal is heard while the body is still being sent", "[inte
     std::shared_ptr<HttpBody> body = std::make_shared<MadeBody>(many_megabytes);
     if (contiguous) body = make_body(std::string(many_megabytes, 'x'));
     const auto got = finish(rig, post(server.url(), body));
-    heard.release();
+    heard.send();
     REQUIRE(got->end);
     CHECK(got->status == 413);
     CHECK(got->body.size() == length);
